@@ -1,0 +1,1 @@
+"""What is in PostgreSQL: connection and lock, embedded server, journal, catalog."""

@@ -1,0 +1,1 @@
+"""Brings project and database together: plan, runner, and what alembic/env.py calls."""
