@@ -1,0 +1,149 @@
+"""Which revisions to run, in which direction and order. Pure functions: no database, no files.
+
+A target X means: every revision of the environment up to X in order of work is applied, none after it.
+`+n` counts in order of work, `-n` in order of application.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from newel.errors import DependencyError, NewelError
+from newel.project.graph import Revision
+
+Command = Literal["upgrade", "downgrade", "goto"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One revision in one direction."""
+
+    revision: Revision
+    direction: Literal["up", "down"]
+
+
+def plan(
+    revisions: Sequence[Revision], applied: Sequence[str], command: Command, target: str
+) -> tuple[Step, ...]:
+    """Return the steps that bring a database to `target`.
+
+    `revisions` are the environment's in order of work, `applied` the ids in order of application. An
+    upgrade only adds, a downgrade only takes back (the last applied first), goto does both.
+
+    Raises NewelError for a target that names nothing, DependencyError for a database that knows a revision
+    that the environment lacks or an unapplied revision numbered below an applied one of its chain.
+    """
+    check_applied(revisions, applied)
+    wanted = resolve(revisions, applied, command, target)
+    down = (
+        []
+        if command == "upgrade"
+        else [revision_id for revision_id in reversed(applied) if revision_id not in wanted]
+    )
+    up = (
+        []
+        if command == "downgrade"
+        else [item for item in revisions if item.id in wanted and item.id not in applied]
+    )
+    by_id = {revision.id: revision for revision in revisions}
+    return (*(Step(by_id[item], "down") for item in down), *(Step(item, "up") for item in up))
+
+
+def check_applied(revisions: Sequence[Revision], applied: Sequence[str]) -> None:
+    """Refuse what no plan can start from: unknown revisions, and a gap below an applied one."""
+    known = {revision.id for revision in revisions}
+    unknown = [item for item in applied if item not in known]
+    if unknown:
+        raise DependencyError(
+            f"the database holds revision {', '.join(unknown)}, which this checkout lacks for its environment",
+            cure="Bring the checkout up to date (git pull), or go to the branch that applied it.",
+        )
+    last_applied: dict[str | None, Revision] = {}
+    for revision in reversed(revisions):
+        if revision.id in applied:
+            last_applied.setdefault(revision.branch, revision)
+        elif revision.branch in last_applied:
+            raise _below_applied(revision, last_applied[revision.branch], revisions)
+
+
+def resolve(
+    revisions: Sequence[Revision], applied: Sequence[str], command: Command, target: str
+) -> frozenset[str]:
+    """Return the ids that shall be applied once `target` is reached."""
+    ids = [revision.id for revision in revisions]
+    relative = re.fullmatch(r"([+-])(\d+)", target)
+    if relative:
+        return _relative(ids, applied, command, relative[1], int(relative[2]))
+    if target in ("head", "heads"):
+        return frozenset(ids)
+    if target == "base":
+        return frozenset()
+    if "@" in target:
+        return _branch(revisions, applied, target)
+    revision_id = find_revision(revisions, target)
+    return frozenset(ids[: ids.index(revision_id) + 1])
+
+
+def find_revision(revisions: Sequence[Revision], number: str) -> str:
+    """Return the id that a number names: `5`, `000005` or `000005_slug`, whole and never a prefix."""
+    ids = [revision.id for revision in revisions]
+    match = re.fullmatch(r"(\d{1,6})(?:_\w+)?", number)
+    found = f"{int(match[1]):06}" if match else ""
+    if found in ids:
+        return found
+    near = get_close_matches(found or number, ids, 1)
+    hint = f"; did you mean {near[0]}?" if near else "; there are none."
+    raise NewelError(f"there is no revision `{number}` in this environment{hint}", cure="See  newel history")
+
+
+def _relative(
+    ids: Sequence[str], applied: Sequence[str], command: Command, sign: str, count: int
+) -> frozenset[str]:
+    pending = [item for item in ids if item not in applied]
+    if sign == "+" and command != "downgrade":
+        if count > len(pending):
+            raise NewelError(f"+{count} goes beyond the head: {_count(len(pending))} pending")
+        return frozenset([*applied, *pending[:count]])
+    if sign == "-" and command != "upgrade":
+        if count > len(applied):
+            raise NewelError(f"-{count} goes below the base: {_count(len(applied))} applied")
+        return frozenset(applied[: len(applied) - count])
+    raise NewelError(f"{sign}{count} is no target for {command}; + is for upgrades, - for downgrades")
+
+
+def _branch(revisions: Sequence[Revision], applied: Sequence[str], target: str) -> frozenset[str]:
+    """`branch@head` adds the branch and what it stands on, `branch@base` takes the branch alone away."""
+    branch, _, end = target.partition("@")
+    members = [revision for revision in revisions if revision.branch == branch]
+    if not members:
+        names = sorted({revision.branch for revision in revisions if revision.branch})
+        there = f"; there is {', '.join(names)}." if names else ""
+        raise NewelError(f"this environment has no branch `{branch}`{there}")
+    if end == "base":
+        return frozenset(applied) - {revision.id for revision in members}
+    if end == "head":
+        needed = members[-1].depends_on or ""
+        mainline = {item.id for item in revisions if item.branch is None and item.id <= needed}
+        return frozenset(applied) | mainline | {revision.id for revision in members}
+    raise NewelError(f"`{target}` is no target; a branch goes to {branch}@head or {branch}@base")
+
+
+def _below_applied(revision: Revision, applied: Revision, revisions: Sequence[Revision]) -> DependencyError:
+    free = f"{int(max(item.id for item in revisions)) + 1:06}"
+    moves = "\n".join(
+        f"  git mv {path} {path.replace(f'/{revision.id}_', f'/{free}_')}"
+        for path in (revision.up, revision.down)
+    )
+    return DependencyError(
+        f"revision {revision.id}_{revision.slug} is not applied, but {applied.id}_{applied.slug}, "
+        "which comes after it in its chain, is: it would never run",
+        cure=f"Give it a number above the applied ones, then try again:\n{moves}\n  newel stubs",
+    )
+
+
+def _count(number: int) -> str:
+    return "none is" if number == 0 else "1 is" if number == 1 else f"{number} are"

@@ -1,0 +1,119 @@
+"""Which environment a command is for, and how its database is reached.
+
+The environment: `--env`, then MIGRATION_ENV, then `current_environment` of environments.json, then
+development. The connection: DATABASE_URL or DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD, _SSL_MODE from the
+process environment, which wins, and env/<name>.env; with none of them, the embedded server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from newel.errors import Location, NewelError
+from newel.project.environments import Environments
+
+DEFAULT_ENVIRONMENT = "development"
+DEFAULT_DATABASE = "service_db"
+PARTS = {
+    "DATABASE_HOST": "host",
+    "DATABASE_PORT": "port",
+    "DATABASE_NAME": "dbname",
+    "DATABASE_USER": "user",
+    "DATABASE_PASSWORD": "password",
+    "DATABASE_SSL_MODE": "sslmode",
+}
+"""The variables and the libpq keyword that each sets."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choice of environment and its connection."""
+
+    environment: str
+    named: bool
+    """True if --env or MIGRATION_ENV named the environment; otherwise it was assumed."""
+    connection: Mapping[str, str] | None = field(repr=False)
+    """libpq parameters, or None for the embedded server. May hold a password."""
+    database: str = DEFAULT_DATABASE
+    debug: bool = False
+
+
+def load_settings(
+    root: Path, environments: Environments, environ: Mapping[str, str], env: str | None = None
+) -> Settings:
+    """Choose the environment and its connection. `env` is what --env said.
+
+    Raises NewelError for an unknown environment, for a variable that makes no sense, and for an environment
+    other than development without connection settings.
+    """
+    chosen = env or environ.get("MIGRATION_ENV") or None
+    name = environments.get(chosen or environments.current or DEFAULT_ENVIRONMENT).name
+    path = f"env/{name}.env"
+    variables = _read_env_file(root, path)
+    connection = _connection(variables, path) if not environ.get("DATABASE_URL") else {}
+    connection |= _connection(environ, "the environment variables")
+    if not _reaches(connection) and name != DEFAULT_ENVIRONMENT:
+        raise NewelError(
+            f"{name} has no connection settings, and the embedded server is for {DEFAULT_ENVIRONMENT} only",
+            cure=f"Set DATABASE_URL, or DATABASE_HOST and its kin, in the environment or in {path}.",
+        )
+    database = connection.get("dbname", DEFAULT_DATABASE)
+    debug = (environ.get("MIGRATION_DEBUG") or variables.get("MIGRATION_DEBUG") or "").lower()
+    return Settings(
+        environment=name,
+        named=chosen is not None,
+        connection={"dbname": database, **connection} if _reaches(connection) else None,
+        database=database,
+        debug=debug in ("1", "true", "yes", "on"),
+    )
+
+
+def _reaches(connection: Mapping[str, str]) -> bool:
+    """Say whether a server is named: DATABASE_NAME alone names a database of the embedded server."""
+    return bool(set(connection) - {"dbname"})
+
+
+def _read_env_file(root: Path, path: str) -> dict[str, str]:
+    if not (root / path).is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(root / path, interpolate=False)
+    except UnicodeDecodeError:
+        raise NewelError("not valid UTF-8", where=Location(path)) from None
+    for name in values:
+        if name.startswith("DATABASE_") and name not in (*PARTS, "DATABASE_URL"):
+            raise NewelError(
+                f"unknown variable {name}; there are DATABASE_URL, {', '.join(PARTS)}", where=Location(path)
+            )
+    return {name: value for name, value in values.items() if value}
+
+
+def _connection(variables: Mapping[str, str], where: str) -> dict[str, str]:
+    parts = {keyword: variables[name] for name, keyword in PARTS.items() if variables.get(name)}
+    if not parts.get("port", "1").isdigit():
+        raise NewelError(f"DATABASE_PORT is `{parts['port']}` in {where}; it takes a number")
+    return parts | _parse_url(variables.get("DATABASE_URL"), where)
+
+
+def _parse_url(url: str | None, where: str) -> dict[str, str]:
+    """Take a URL apart; libpq does the work, so every parameter of libpq is understood."""
+    if not url:
+        return {}
+    from psycopg2 import ProgrammingError
+    from psycopg2.extensions import parse_dsn
+
+    plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url.strip())
+    try:
+        parsed: dict[str, str] = parse_dsn(plain)
+    except ProgrammingError:
+        raise NewelError(
+            f"DATABASE_URL in {where} cannot be read as a PostgreSQL URL",
+            cure="It reads postgresql://USER:PASSWORD@HOST:PORT/NAME; in USER and PASSWORD, write @ as %40, "
+            "/ as %2F, : as %3A and % as %25.",
+        ) from None
+    return parsed

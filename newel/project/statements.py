@@ -1,0 +1,254 @@
+"""Statements of a SQL text, split by PostgreSQL's own parser (libpg_query, through postgast).
+
+This is the only module that knows postgast. Three facts shape it: the parser reports errors in characters
+but offsets in bytes; its tree needs about 16 times the size of the text, so a large file is read in windows
+that end behind a parsed statement; and the data of `COPY ... FROM stdin` is no SQL, so it is cut out first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from newel.errors import NewelError
+from newel.project.source import excerpt, locate
+
+WINDOW = 256 * 1024
+"""How many bytes the parser is given at once, at least; a longer statement gets what it needs."""
+
+_BOM = b"\xef\xbb\xbf"
+_BLANKS = re.compile(rb"(?:[ \t\r\n\f\v]+|--[^\r\n]*)*")
+_WORD = re.compile(rb"[A-Za-z_]+")
+_LINE_REST = re.compile(rb"[ \t\r]*(?:\n|\Z)")
+_STATEMENT_END = re.compile(rb";[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
+_COPY_END = re.compile(rb"^\\\.[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
+_QUOTED = rb"""(?:[^;'"]|'[^']*'|"[^"]*")*"""
+_COPY = re.compile(rb"\bcopy\b" + _QUOTED + rb"?\bfrom\s+stdin\b" + _QUOTED + rb";", re.IGNORECASE)
+_CONCURRENT_INDEX = re.compile(r"create\s+(unique\s+)?index\s+concurrently\b", re.IGNORECASE)
+
+# The first keywords of every statement that can be transaction control or unable to run in a transaction.
+# Only these are parsed into a tree when a file is read; an INSERT of a megabyte is not.
+_WORTH_A_TREE = frozenset(
+    b"ABORT ALTER BEGIN CLUSTER COMMIT COPY CREATE DISCARD DROP END PREPARE REINDEX RELEASE ROLLBACK "
+    b"SAVEPOINT START VACUUM".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement: byte offsets into its file, line and column of its first token, and how it may run."""
+
+    source: bytes = field(repr=False)
+    start: int
+    end: int
+    line: int
+    keyword: str
+    needs_autocommit: bool = False
+    copy_data: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """The SQL without the comment before it and the semicolon behind it."""
+        return self.source[self.start : self.end].decode("utf-8")
+
+
+def split(data: bytes, path: str) -> Iterator[Statement]:
+    """Yield the statements of `data` in order.
+
+    Raises NewelError with file, line and column for a syntax error, a psql command or transaction control.
+    """
+    position = len(_BOM) if data.startswith(_BOM) else 0
+    counted, line = 0, 1
+    while position < len(data):
+        spans, position, copy_data = _next_window(data, position, path)
+        for number, (start, end) in enumerate(spans, 1):
+            line += data.count(b"\n", counted, start)
+            counted = start
+            yield _statement(data, path, start, end, line, copy_data if number == len(spans) else None)
+
+
+def parse(sql: str) -> Any:
+    """Return the parse tree node of one statement (a message of libpg_query's protobuf), or None.
+
+    None means that the tree is nested deeper than protobuf reads (100 levels); PostgreSQL itself takes such
+    a statement.
+    """
+    from google.protobuf.message import DecodeError
+    from postgast import parse as parse_tree
+
+    try:
+        tree = parse_tree(sql)
+    except DecodeError:
+        return None
+    if not tree.stmts:
+        return None
+    statement = tree.stmts[0].stmt
+    return getattr(statement, statement.WhichOneof("node"))
+
+
+def _next_window(
+    data: bytes, position: int, path: str
+) -> tuple[list[tuple[int, int]], int, tuple[int, int] | None]:
+    """Split one window: the spans of its statements, where the next begins, and the last one's COPY data."""
+    size = WINDOW
+    while True:
+        cut = _STATEMENT_END.search(data, position + size)
+        window_end = cut.end() if cut else len(data)
+        for copy in _COPY.finditer(data, position, window_end):
+            spans = _spans(data, position, copy.end(), path)
+            if spans and spans[-1][0] == copy.start() and _reads_stdin(data[copy.start() : copy.end()]):
+                copy_start, copy_end, after = _copy_data(data, copy.end(), path)
+                return spans, after, (copy_start, copy_end)
+        spans = _spans(data, position, window_end, path)
+        if spans is not None:
+            return spans, window_end, None
+        size *= 2
+
+
+def _spans(data: bytes, start: int, end: int, path: str) -> list[tuple[int, int]] | None:
+    """Return (start, end) of each statement in data[start:end], or None if the last one goes on behind it."""
+    from postgast.native import lib
+
+    window = data[start:end]
+    result = lib.pg_query_split_with_parser(window)
+    try:
+        if result.error:
+            error = result.error.contents
+            message = error.message.decode("utf-8", "replace")
+            unfinished = message.startswith("unterminated") or message.endswith("at end of input")
+            if unfinished and end < len(data):
+                return None
+            text = window.decode("utf-8", "replace")
+            raise _syntax_error(data, path, start + len(text[: error.cursorpos - 1].encode()), message)
+        found = [result.stmts[index].contents for index in range(result.n_stmts)]
+        bounds = [(start + item.stmt_location, item.stmt_len) for item in found]
+    finally:
+        lib.pg_query_free_split_result(result)
+    return [(_skip_blanks(data, at), _trim(data, at + length)) for at, length in bounds]
+
+
+def _statement(
+    data: bytes, path: str, start: int, end: int, line: int, copy_data: tuple[int, int] | None
+) -> Statement:
+    word = _WORD.match(data, start, end)
+    keyword = word.group().upper() if word else b""
+    needs_autocommit = False
+    if keyword in _WORTH_A_TREE:
+        text = data[start:end].decode("utf-8")
+        tree = parse(text)
+        kind = tree.DESCRIPTOR.name if tree is not None else ""
+        if kind == "TransactionStmt" and not _is_prepared(tree):
+            raise NewelError(
+                f"{' '.join(text.split()[:2]).rstrip(';').upper()} does not belong in a migration file: newel "
+                "opens and ends the transaction, and transaction control in the file would defeat its rollback",
+                where=locate(data, start, path),
+                excerpt=excerpt(data, start),
+                cure="Take the statement out. A file that must not run in one transaction says so in its first "
+                "lines:  -- newel: no-transaction",
+            )
+        needs_autocommit = _needs_autocommit(kind, tree) if kind else bool(_CONCURRENT_INDEX.match(text))
+    return Statement(data, start, end, line, keyword.decode(), needs_autocommit, copy_data)
+
+
+def _is_prepared(tree: Any) -> bool:
+    return bool(_enum(tree, "kind") in ("TRANS_STMT_COMMIT_PREPARED", "TRANS_STMT_ROLLBACK_PREPARED"))
+
+
+def _needs_autocommit(kind: str, tree: Any) -> bool:
+    """Say whether PostgreSQL refuses the statement in a transaction block.
+
+    These are the callers of PreventInTransactionBlock() in PostgreSQL's src/backend. REINDEX and CLUSTER of a
+    partitioned table are refused too, which only the catalog knows: such a file says no-transaction itself.
+    """
+    options = {item.def_elem.defname for item in getattr(tree, "params", ()) or getattr(tree, "options", ())}
+    match kind:
+        case "TransactionStmt" | "VacuumStmt":
+            return kind == "TransactionStmt" or bool(tree.is_vacuumcmd)
+        case (
+            "CreatedbStmt" | "DropdbStmt" | "CreateTableSpaceStmt" | "DropTableSpaceStmt" | "AlterSystemStmt"
+        ):
+            return True
+        case "IndexStmt":
+            return bool(tree.concurrent)
+        case "DropStmt":
+            return bool(tree.concurrent)
+        case "ReindexStmt":
+            whole = ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
+            return "concurrently" in options or _enum(tree, "kind") in whole
+        case "ClusterStmt":
+            return not tree.HasField("relation")
+        case "DiscardStmt":
+            return bool(_enum(tree, "target") == "DISCARD_ALL")
+        case "AlterDatabaseStmt":
+            return "tablespace" in options
+        case "CreateSubscriptionStmt" | "DropSubscriptionStmt" | "AlterSubscriptionStmt":
+            return True
+        case "AlterTableStmt":
+            return any(
+                command.alter_table_cmd.HasField("def")
+                and getattr(command.alter_table_cmd, "def").partition_cmd.concurrent
+                for command in tree.cmds
+            )
+        case _:
+            return False
+
+
+def _enum(message: Any, name: str) -> str:
+    value = getattr(message, name)
+    return str(message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number[value].name)
+
+
+def _reads_stdin(statement: bytes) -> bool:
+    tree = parse(statement.decode("utf-8"))
+    return bool(
+        tree is not None and tree.DESCRIPTOR.name == "CopyStmt" and tree.is_from and not tree.filename
+    )
+
+
+def _copy_data(data: bytes, statement_end: int, path: str) -> tuple[int, int, int]:
+    """Return where the data lines begin and end, and where SQL goes on behind the line with backslash dot."""
+    line_rest = _LINE_REST.match(data, statement_end)
+    if line_rest is None:
+        raise NewelError(
+            "something follows COPY ... FROM stdin on its line; the data begins on the next one",
+            where=locate(data, statement_end, path),
+            excerpt=excerpt(data, statement_end),
+            cure="Move what follows behind the line \\. that ends the data.",
+        )
+    end = _COPY_END.search(data, line_rest.end())
+    return (line_rest.end(), end.start(), end.end()) if end else (line_rest.end(), len(data), len(data))
+
+
+def _syntax_error(data: bytes, path: str, offset: int, message: str) -> NewelError:
+    where, lines = locate(data, offset, path), excerpt(data, offset)
+    if data[offset : offset + 1] == b"\\":
+        return NewelError(
+            "a psql command: the file is sent to the server, which knows SQL only",
+            where=where,
+            excerpt=lines,
+            cure="Write it as SQL, or leave it out.",
+        )
+    return NewelError(message, where=where, excerpt=lines)
+
+
+def _skip_blanks(data: bytes, position: int) -> int:
+    """Return the offset of the first token at or behind `position`; block comments nest in PostgreSQL."""
+    while True:
+        blanks = _BLANKS.match(data, position)
+        position = blanks.end() if blanks else position
+        if data[position : position + 2] != b"/*":
+            return position
+        depth, position = 1, position + 2
+        for mark in re.compile(rb"/\*|\*/").finditer(data, position):
+            depth += 1 if mark.group() == b"/*" else -1
+            position = mark.end()
+            if depth == 0:
+                break
+
+
+def _trim(data: bytes, end: int) -> int:
+    while data[end - 1 : end].isspace():
+        end -= 1
+    return end
