@@ -38,19 +38,14 @@ def plan(
     that the environment lacks or an unapplied revision numbered below an applied one of its chain.
     """
     check_applied(revisions, applied)
-    wanted = resolve(revisions, applied, command, target)
-    down = (
-        []
-        if command == "upgrade"
-        else [revision_id for revision_id in reversed(applied) if revision_id not in wanted]
-    )
-    up = (
-        []
-        if command == "downgrade"
-        else [item for item in revisions if item.id in wanted and item.id not in applied]
-    )
+    wanted, done = resolve(revisions, applied, command, target), frozenset(applied)
     by_id = {revision.id: revision for revision in revisions}
-    return (*(Step(by_id[item], "down") for item in down), *(Step(item, "up") for item in up))
+    steps: list[Step] = []
+    if command != "upgrade":
+        steps += [Step(by_id[item], "down") for item in reversed(applied) if item not in wanted]
+    if command != "downgrade":
+        steps += [Step(item, "up") for item in revisions if item.id in wanted and item.id not in done]
+    return tuple(steps)
 
 
 def check_applied(revisions: Sequence[Revision], applied: Sequence[str]) -> None:
@@ -62,9 +57,10 @@ def check_applied(revisions: Sequence[Revision], applied: Sequence[str]) -> None
             f"the database holds revision {', '.join(unknown)}, which this checkout lacks for its environment",
             cure="Bring the checkout up to date (git pull), or go to the branch that applied it.",
         )
+    done = frozenset(applied)
     last_applied: dict[str | None, Revision] = {}
     for revision in reversed(revisions):
-        if revision.id in applied:
+        if revision.id in done:
             last_applied.setdefault(revision.branch, revision)
         elif revision.branch in last_applied:
             raise _below_applied(revision, last_applied[revision.branch], revisions)
@@ -103,7 +99,8 @@ def find_revision(revisions: Sequence[Revision], number: str) -> str:
 def _relative(
     ids: Sequence[str], applied: Sequence[str], command: Command, sign: str, count: int
 ) -> frozenset[str]:
-    pending = [item for item in ids if item not in applied]
+    done = frozenset(applied)
+    pending = [item for item in ids if item not in done]
     if sign == "+" and command != "downgrade":
         if count > len(pending):
             raise NewelError(f"+{count} goes beyond the head: {_count(len(pending))} pending")

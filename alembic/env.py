@@ -1,0 +1,5 @@
+"""Alembic's environment: newel plans and runs everything. See docs/design.md."""
+
+from newel.migrate.alembic_env import run
+
+run()

@@ -1,0 +1,138 @@
+"""Connections to PostgreSQL, and what a server's or libpq's refusal means to the user."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from newel import __version__
+from newel.errors import ConnectionFailed, NewelError, PermissionDenied
+
+APPLICATION_NAME = f"newel {__version__}"
+
+
+class Notices:
+    """Takes the place of psycopg2's connection.notices, which keeps 50, and hands each on as it comes."""
+
+    def __init__(self, receive: Callable[[str], None]) -> None:
+        self.receive = receive
+
+    def append(self, notice: str) -> None:
+        """Called by psycopg2 for each notice, as `NOTICE:  text` and a line end."""
+        self.receive(notice.rstrip())
+
+
+def connect(params: Mapping[str, str]) -> Connection:
+    """Open a connection with libpq parameters.
+
+    Raises ConnectionFailed, or PermissionDenied where a login or CONNECT is refused. No message holds a password.
+    """
+    try:
+        return psycopg2.connect(
+            **{"application_name": APPLICATION_NAME, "connect_timeout": "10", **params},
+            client_encoding="UTF8",
+        )
+    except psycopg2.OperationalError as error:
+        raise _connect_error(error, params) from None
+
+
+def describe(params: Mapping[str, str]) -> str:
+    """Name a database without its password: `service_db on db.example:5432 as app`."""
+    host = params.get("host") or os.environ.get("PGHOST") or "the local socket"
+    port = f":{params['port']}" if params.get("port") and not host.startswith("/") else ""
+    user = f" as {params['user']}" if params.get("user") else ""
+    return f"{params.get('dbname', '')} on {host}{port}{user}"
+
+
+def mask(text: str) -> str:
+    """Blank the password in every URL and `password=` of a text."""
+    text = re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+    return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1***", text, flags=re.IGNORECASE)
+
+
+def quote_identifier(name: str) -> str:
+    """Quote a name as PostgreSQL's quote_ident() does when it has to."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(value: str | None) -> str:
+    """Quote a string for SQL text that cannot bind it; safe with standard_conforming_strings either way."""
+    if value is None:
+        return "NULL"
+    quoted = "'" + value.replace("'", "''") + "'"
+    return quoted if "\\" not in value else " E" + quoted.replace("\\", "\\\\")
+
+
+def server_refusal(error: psycopg2.Error, doing: str) -> NewelError:
+    """Word a refusal of the server while newel did something of its own, such as making its schema."""
+    text = f"{doing}: {(error.diag.message_primary or str(error)).strip()}"
+    if error.pgcode == "42501":
+        return PermissionDenied(
+            text,
+            cure="newel runs with the permissions of the user it connects as, who needs CREATE on the database "
+            "for the first run:  GRANT CREATE ON DATABASE ... TO ...",
+        )
+    if error.pgcode is None or error.pgcode[:2] in ("08", "57"):
+        return ConnectionFailed(text)
+    return NewelError(f"{text} ({error.pgcode})")
+
+
+def _connect_error(error: psycopg2.OperationalError, params: Mapping[str, str]) -> NewelError:
+    """Tell the cases apart by libpq's text: a connection that failed carries no SQLSTATE."""
+    text = mask(str(error)).strip()
+    where = describe(params)
+    cases: tuple[tuple[str, type[NewelError], str], ...] = (
+        (
+            r"database .* does not exist",
+            ConnectionFailed,
+            f"Create it first:  createdb {_client_options(params)}{params.get('dbname', '')}",
+        ),
+        (
+            r"password authentication failed|no password supplied|role .* does not exist|pg_hba|authentication failed",
+            PermissionDenied,
+            "Check DATABASE_USER and DATABASE_PASSWORD (or DATABASE_URL).",
+        ),
+        (r"permission denied for database", PermissionDenied, "The user needs CONNECT on that database."),
+        (
+            r"starting up|shutting down|recovery mode|too many clients|remaining connection slots",
+            ConnectionFailed,
+            "The server is there but takes no connection now; try again in a moment.",
+        ),
+    )
+    for pattern, kind, cure in cases:
+        if re.search(pattern, text):
+            return kind(f"cannot connect to {where}: {_last_line(text)}", cure=cure)
+    return ConnectionFailed(
+        f"cannot connect to {where}: {_last_line(text)}",
+        cure="Is the server running, and are DATABASE_HOST and DATABASE_PORT (or DATABASE_URL) right?",
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    chosen = next((line for line in lines if "FATAL" in line), lines[0] if lines else "no reason given")
+    return re.sub(r"^connection to server .*? failed: (FATAL: +)?", "", chosen)
+
+
+def _client_options(params: Mapping[str, str]) -> str:
+    options = (("host", "-h"), ("port", "-p"), ("user", "-U"))
+    return "".join(f"{flag} {params[key]} " for key, flag in options if params.get(key))
+
+
+def set_session(cursor: Any, search_path: tuple[str, ...], **timeouts: str | None) -> None:
+    """Put search_path and timeouts into force, or back to the server's own where none is configured."""
+    cursor.execute(session_sql(search_path, **timeouts))
+
+
+def session_sql(search_path: tuple[str, ...], **timeouts: str | None) -> str:
+    """Return the SET and RESET commands that set_session() sends."""
+    schemas = ", ".join(quote_identifier(schema) for schema in search_path)
+    commands = [f"SET search_path TO {schemas};" if search_path else "RESET search_path;"]
+    for name, value in timeouts.items():
+        commands.append(f"SET {name} TO {quote_literal(value)};" if value else f"RESET {name};")
+    return "\n".join(commands)

@@ -1,0 +1,180 @@
+"""What alembic/env.py calls: every Alembic command that touches a database, or prints SQL for one, comes here.
+
+The command's own choice of revisions is set aside; newel's plan decides, and Alembic runs the steps. Here
+alone newel's errors become Alembic's CommandError.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.config import fileConfig
+from pathlib import Path
+from typing import Any
+
+from alembic import context
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812 - it is a class
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from newel.database.connection import mask
+from newel.database.journal import SCHEMA
+from newel.database.reach import reach
+from newel.errors import NewelError
+from newel.migrate import offline, online
+from newel.migrate.events import log_event
+from newel.migrate.online import Request, Steps
+from newel.migrate.state import check_environment
+from newel.project.project import Project, load_project
+
+LISTENER, ENVIRONMENT, COMMAND = "newel_listener", "newel_environment", "newel_command"
+"""Keys of alembic's config.attributes: who is told of events, which environment, and `goto` for an upgrade."""
+
+_REFUSED = {
+    "retrieve_migrations": "`alembic revision` writes Python revisions, and `alembic check` compares models; here "
+    "the SQL files are the truth.\nWrite sql/migrations/NNNNNN_name.up.sql and its .down.sql, then run  newel stubs",
+    "nothing": "`alembic merge` has nothing to merge: the mainline is one chain in number order.\nIf two revisions "
+    "took one number, rename the later pair to the next free number and run  newel stubs",
+    "do_ensure_version": "newel makes its tables with the first upgrade:  newel up",
+}
+
+
+def run() -> None:
+    """Do what the Alembic command asks for, on the environment's revisions.
+
+    Raises CommandError with newel's error as its cause.
+    """
+    environment_context: EnvironmentContext = context._proxy  # type: ignore[attr-defined]
+    try:
+        _run(environment_context)
+    except NewelError as error:
+        raise CommandError(mask(str(error))) from error
+
+
+def _run(env: EnvironmentContext) -> None:
+    config = env.config
+    if config.config_file_name is None:
+        raise NewelError("alembic was given no ini file", cure="alembic -c alembic.ini ...")
+    if config.cmd_opts is not None and config.file_config.has_section("loggers"):
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    command = env.context_opts["fn"].__name__
+    if command in _REFUSED:
+        raise NewelError(_REFUSED[command])
+    root = Path(config.config_file_name).resolve().parent
+    project = load_project(root, os.environ, config.attributes.get(ENVIRONMENT))
+    request = _request(env, command)
+    if env.is_offline_mode():
+        if request is None:
+            raise NewelError("this command has no --sql mode")
+        _offline(env, project, request)
+        return
+    with _connection(env, project, changes=request is not None) as connection:
+        raw = _raw(connection)
+        if request is None:
+            _only_look(env, project, connection, raw)
+            return
+
+        def migrate(steps: Steps, execute: Callable[[str, MigrationContext], None]) -> None:
+            _configure(env, execute, connection=connection, fn=steps)
+            with env.begin_transaction():
+                env.run_migrations()
+
+        listener = config.attributes.get(LISTENER, log_event)
+        online.run_online(project, request, raw, env.script, listener, migrate)
+
+
+def _request(env: EnvironmentContext, command: str) -> Request | None:
+    """Read the request from the command's function and its destination; None for a command that only looks."""
+    if command not in ("upgrade", "downgrade", "do_stamp"):
+        return None
+    destination = env.context_opts["destination_rev"]
+    targets = (destination,) if isinstance(destination, str) else tuple(destination)
+    if len(set(targets)) != 1:
+        raise NewelError(
+            f"stamp takes one target here, not {' and '.join(targets)}",
+            cure="A target stands for everything up to it in order of work:  alembic stamp heads",
+        )
+    if command == "do_stamp":
+        return Request("goto", targets[0], stamp=True, purge=env.context_opts.get("purge", False))
+    if env.config.attributes.get(COMMAND) == "goto":
+        return Request("goto", targets[0])
+    return Request("upgrade" if command == "upgrade" else "downgrade", targets[0])
+
+
+def _offline(env: EnvironmentContext, project: Project, request: Request) -> None:
+    offline.refuse_relative(request.target)
+
+    def migrate(
+        start_rows: list[str], steps: Steps, execute: Callable[[str, MigrationContext], None]
+    ) -> None:
+        _configure(env, execute, dialect_name="postgresql", starting_rev=start_rows, fn=steps)
+        with env.begin_transaction():
+            env.run_migrations()
+
+    offline.run_offline(project, request, env.context_opts.get("starting_rev"), env.script, migrate)
+
+
+def _only_look(
+    env: EnvironmentContext, project: Project, connection: Connection, raw: Psycopg2Connection
+) -> None:
+    check_environment(project, online.look(raw), changes=False)
+    _configure(env, None, connection=connection)
+    with env.begin_transaction():
+        env.run_migrations()
+
+
+def _configure(
+    env: EnvironmentContext, execute: Callable[[str, MigrationContext], None] | None, **options: Any
+) -> None:
+    env.configure(
+        version_table_schema=SCHEMA,  # without it, another search_path makes the database look empty
+        transaction_per_migration=True,
+        newel_execute=execute,  # what newel.migrate.script looks for
+        **options,
+    )
+
+
+@contextmanager
+def _connection(env: EnvironmentContext, project: Project, *, changes: bool) -> Iterator[Connection]:
+    """Yield the connection handed over in config.attributes, or one to the environment's database."""
+    given = env.config.attributes.get("connection")
+    if isinstance(given, Engine):
+        with given.connect() as connection:
+            yield connection
+    elif isinstance(given, Connection):
+        _leave_transaction(given)
+        yield given
+    else:
+        # The pool must not keep the connection: it would keep the lock of the session.
+        reached = reach(project.settings, project.root, os.environ, create=changes)
+        engine = create_engine("postgresql+psycopg2://", creator=reached.connect, poolclass=NullPool)
+        with engine.connect() as connection:
+            yield connection
+
+
+def _raw(connection: Connection) -> Psycopg2Connection:
+    raw = connection.connection.dbapi_connection
+    if not isinstance(raw, Psycopg2Connection):
+        raise NewelError(
+            "the connection handed to Alembic is not psycopg2's",
+            cure='Make its engine with "postgresql+psycopg2://": SQLAlchemy 2.1 reads postgresql:// as psycopg 3.',
+        )
+    return raw
+
+
+def _leave_transaction(connection: Connection) -> None:
+    """End an empty transaction: newel commits each revision by itself. One that holds work is the caller's."""
+    transaction = connection.get_transaction()
+    if transaction is None:
+        return
+    if _raw(connection).info.transaction_status != TRANSACTION_STATUS_IDLE:
+        raise NewelError(
+            "the connection handed to Alembic has work in an open transaction, which newel would commit",
+            cure="Commit or roll back first, or hand over a connection of its own.",
+        )
+    transaction.commit()

@@ -1,0 +1,129 @@
+"""Settles whether a statement that cannot run in a transaction was done when the process died.
+
+PostgreSQL's catalog is asked, never a guess: the journal says only that the statement was begun.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from newel.database.connection import quote_identifier
+from newel.errors import Location, NewelError
+from newel.project.statements import Statement, parse
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look for: the kind of object, its name as to_regclass() takes it, and what the statement does."""
+
+    kind: Literal["index", "database", "tablespace", "subscription", "partition", "repeatable"]
+    name: str = ""
+    makes: bool = True
+    parent: str = ""
+
+
+def question_of(statement: Statement) -> Question:
+    """Derive the question from the parse tree. VACUUM, REINDEX and their like are simply run again."""
+    tree = parse(statement.text)
+    match tree.DESCRIPTOR.name if tree is not None else "":
+        case "IndexStmt" if tree.idxname:
+            relation = tree.relation
+            return Question("index", _qualified(relation.schemaname, tree.idxname), parent=_name_of(relation))
+        case "DropStmt":
+            names = [item.string.sval for item in tree.objects[0].list.items]
+            return Question("index", ".".join(quote_identifier(name) for name in names), makes=False)
+        case "CreatedbStmt" | "DropdbStmt" as kind:
+            return Question("database", tree.dbname, makes=kind == "CreatedbStmt")
+        case "CreateTableSpaceStmt" | "DropTableSpaceStmt" as kind:
+            return Question("tablespace", tree.tablespacename, makes=kind == "CreateTableSpaceStmt")
+        case "CreateSubscriptionStmt" | "DropSubscriptionStmt" as kind:
+            return Question("subscription", tree.subname, makes=kind == "CreateSubscriptionStmt")
+        case "AlterTableStmt":
+            partition = getattr(tree.cmds[0].alter_table_cmd, "def").partition_cmd.name
+            return Question("partition", _name_of(partition), makes=False, parent=_name_of(tree.relation))
+        case _:
+            return Question("repeatable")
+
+
+def will_leave_a_trace(cursor: Any, question: Question) -> bool:
+    """Say, before the statement runs, whether its effect can be told from what is there already."""
+    return question.kind == "repeatable" or _exists(cursor, question) != question.makes
+
+
+def settle(cursor: Any, question: Question) -> bool:
+    """Say whether the statement in doubt is done; clear away what it left half done so that it can run again."""
+    if question.kind == "repeatable":
+        return False
+    exists = _exists(cursor, question)
+    if question.kind == "index" and question.makes and exists and not _is_valid(cursor, question.name):
+        _drop_invalid(cursor, question.name)
+        return False
+    if question.kind == "partition" and _detach_pending(cursor, question):
+        cursor.execute(f"ALTER TABLE {question.parent} DETACH PARTITION {question.name} FINALIZE")
+        return True
+    return exists == question.makes
+
+
+def require_valid_index(cursor: Any, question: Question, where: Location) -> None:
+    """Refuse an INVALID index behind CREATE INDEX CONCURRENTLY: IF NOT EXISTS passes over one in silence."""
+    if question.kind == "index" and question.makes and not _is_valid(cursor, question.name):
+        raise NewelError(
+            f"index {question.name} exists but is INVALID: no query uses it, and newel did not build it",
+            where=where,
+            cure=f"Drop it, then run the same command again:  DROP INDEX CONCURRENTLY {question.name};",
+        )
+
+
+def _exists(cursor: Any, question: Question) -> bool:
+    query, values = {
+        "index": ("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (question.name,)),
+        "database": ("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (question.name,)),
+        "tablespace": ("SELECT EXISTS (SELECT FROM pg_tablespace WHERE spcname = %s)", (question.name,)),
+        "subscription": (
+            "SELECT EXISTS (SELECT FROM pg_stat_subscription WHERE subname = %s)",
+            (question.name,),
+        ),
+        "partition": (
+            "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s) AND inhparent = to_regclass(%s))",
+            (question.name, question.parent),
+        ),
+    }[question.kind]
+    cursor.execute(query, values)
+    return bool(cursor.fetchone()[0])
+
+
+def _is_valid(cursor: Any, index: str) -> bool:
+    cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (index,))
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _drop_invalid(cursor: Any, index: str) -> None:
+    cursor.execute(
+        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s)", (index,)
+    )
+    row = cursor.fetchone()
+    if row:
+        raise NewelError(
+            f"index {index} is still being built by the session of a run that was killed (pid {row[0]})",
+            cure=f"Wait until it is done, or end it:  SELECT pg_terminate_backend({row[0]});  then run the same "
+            "command again.",
+        )
+    cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+
+
+def _detach_pending(cursor: Any, question: Question) -> bool:
+    cursor.execute(
+        "SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass(%s)", (question.name,)
+    )
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _name_of(relation: Any) -> str:
+    return _qualified(relation.schemaname, relation.relname)
+
+
+def _qualified(schema: str, name: str) -> str:
+    return ".".join(quote_identifier(part) for part in (schema, name) if part)

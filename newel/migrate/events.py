@@ -1,0 +1,88 @@
+"""What happens during a run, told as it happens; the command line prints it, plain Alembic logs it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from newel.migrate.plan import Step
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Another run holds the lock."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step begins: the `number`-th of `total`."""
+
+    step: Step
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StatementDone:
+    """Statement `number` of a file that does not run in one transaction is done."""
+
+    step: Step
+    number: int
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A half-done file goes on behind statement `number`."""
+
+    step: Step
+    number: int
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """The server sent a NOTICE or WARNING."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StepFinished:
+    """A step is done and committed, after `seconds`."""
+
+    step: Step
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A revision was recorded as applied or not applied without being run."""
+
+    step: Step
+
+
+Event = Waiting | StepStarted | StatementDone | Resumed | Noticed | StepFinished | Stamped
+Listener = Callable[[Event], None]
+
+_log = logging.getLogger("newel")
+
+
+def log_event(event: Event) -> None:
+    """Write an event to the `newel` logger: what plain Alembic's users see."""
+    match event:
+        case Waiting(holder):
+            _log.info("Waiting for the lock, held by %s", holder)
+        case Resumed(step, number):
+            _log.info("%s goes on behind statement %d, where it had stopped", step.revision.id, number)
+        case Noticed(text):
+            _log.info(text)
+        case StepFinished(step, seconds):
+            _log.info(
+                "%s %s %s: %.0f ms", step.direction, step.revision.id, step.revision.slug, seconds * 1000
+            )
+        case Stamped(step):
+            _log.info("Stamped %s %s", step.direction, step.revision.id)
+        case StepStarted() | StatementDone():
+            pass

@@ -1,0 +1,177 @@
+"""The script that `--sql` prints: psql runs it to the same end as a run against the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import ScriptDirectory
+
+from newel.database import journal, lock
+from newel.database.connection import APPLICATION_NAME, quote_literal, session_sql
+from newel.errors import NewelError
+from newel.migrate.online import Request, Steps, read_files, revision_step
+from newel.migrate.plan import Step, plan, resolve
+from newel.project.files import SqlFile
+from newel.project.graph import heads
+from newel.project.project import Project
+from newel.project.statements import Statement
+
+
+def starting_point(project: Project, start: str | None) -> tuple[str, ...]:
+    """Return the revisions applied at `start` in order of work; without one the script starts from base."""
+    revisions = project.environment_revisions
+    applied = resolve(revisions, (), "goto", start or "base")
+    return tuple(revision.id for revision in revisions if revision.id in applied)
+
+
+def run_offline(
+    project: Project,
+    request: Request,
+    start: str | None,
+    script: ScriptDirectory,
+    migrate: Callable[[list[str], Steps, Callable[[str, MigrationContext], None]], None],
+) -> None:
+    """Print the script of a request through Alembic. No database is asked."""
+    revisions = project.environment_revisions
+    applied = starting_point(project, start)
+    steps = plan(revisions, applied, request.command, request.target)
+    files = {} if request.stamp else read_files(project, steps)
+    start_rows = heads([revision for revision in revisions if revision.id in applied])
+
+    def alembic_steps(_: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
+        context.impl.static_output(_prelude(project, request, start_rows))
+        for step in steps:
+            alembic_step = revision_step(script, step)
+            if request.stamp:
+
+                def stamp(step: Step = step) -> None:
+                    context.impl.static_output(_journal_row(project, step, "stamped"))
+
+                alembic_step.migration_fn = stamp
+            yield alembic_step
+
+    by_path = {path: step for step in steps for path in (step.revision.up, step.revision.down)}
+
+    def execute(path: str, context: MigrationContext) -> None:
+        file, step = files[path], by_path[path]
+        if file.transactional:
+            count = _print_file(project, file, context)
+        else:
+            with context.autocommit_block():
+                count = _print_file(project, file, context)
+        result = "applied" if step.direction == "up" else "rolled back"
+        context.impl.static_output(_journal_row(project, step, result, count, file.checksum))
+
+    migrate(list(start_rows), alembic_steps, execute)
+
+
+def _print_file(project: Project, file: SqlFile, context: MigrationContext) -> int:
+    policy = project.environment.policy
+    context.impl.static_output(
+        session_sql(
+            project.environment.search_path,
+            lock_timeout=policy.lock_timeout if file.transactional else "0",
+            statement_timeout=policy.statement_timeout,
+        )
+    )
+    count = 0
+    for statement in file.statements():
+        context.impl.static_output(_statement_text(statement))
+        count += 1
+    return count
+
+
+def _statement_text(statement: Statement) -> str:
+    """Return a statement with its semicolon, behind a comment that ends it on a line of its own; COPY data as is."""
+    text = statement.text
+    ended = f"{text}\n;" if "--" in text.rpartition("\n")[2] else f"{text};"
+    if statement.copy_data is None:
+        return ended
+    data = statement.source[slice(*statement.copy_data)].decode("utf-8")
+    return f"{ended}\n{data}{'' if data.endswith(chr(10)) or not data else chr(10)}\\."
+
+
+def _prelude(project: Project, request: Request, start_rows: tuple[str, ...]) -> str:
+    environment = project.settings.environment
+    rows = ",".join(start_rows)
+    start = rows or "nothing applied"
+    parts = [
+        f"""\
+-- {APPLICATION_NAME}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
+-- {environment}: {request.command} to {request.target}, from {start}.
+-- Run it with psql, without --single-transaction. It stops at the first error.
+\\set ON_ERROR_STOP on""",
+        f"""\
+DO $newel$
+DECLARE
+    found text;
+BEGIN
+    IF NOT pg_catalog.pg_try_advisory_lock({lock.KEY}) THEN
+        RAISE EXCEPTION 'another run holds the lock of newel';
+    END IF;
+    IF pg_catalog.to_regclass('newel.environment') IS NOT NULL THEN
+        SELECT name INTO found FROM newel.environment;
+    END IF;
+    IF found <> {quote_literal(environment)} THEN
+        RAISE EXCEPTION 'this script is for {environment}, but the database belongs to %', found;
+    END IF;
+    found := NULL;
+    IF pg_catalog.to_regclass('newel.alembic_version') IS NOT NULL THEN
+        SELECT string_agg(version_num, ',' ORDER BY version_num) INTO found FROM newel.alembic_version;
+    END IF;
+    IF coalesce(found, '') <> {quote_literal(rows)} THEN
+        RAISE EXCEPTION 'this script starts from {start}, but the database is at %', coalesce(found, 'nothing applied');
+    END IF;
+    IF pg_catalog.to_regnamespace('newel') IS NULL THEN
+        CREATE SCHEMA newel;
+    END IF;
+    IF pg_catalog.to_regclass('newel.journal') IS NULL THEN
+        {_indented(journal.TABLES[journal.JOURNAL])};
+    END IF;
+    IF pg_catalog.to_regclass('newel.environment') IS NULL THEN
+        {_indented(journal.TABLES[journal.MARKER])};
+    END IF;
+    INSERT INTO newel.environment (name) VALUES ({quote_literal(environment)}) ON CONFLICT DO NOTHING;
+END
+$newel$;""",
+    ]
+    if not start_rows:
+        parts.append("-- Empty, as the check above has shown; Alembic's script creates it anew.")
+        parts.append("DROP TABLE IF EXISTS newel.alembic_version;")
+    return "\n\n".join(parts)
+
+
+def _journal_row(
+    project: Project, step: Step, result: str, statements: int = 0, checksum: str | None = None
+) -> str:
+    values = ", ".join(
+        quote_literal(value)
+        for value in (
+            step.revision.id,
+            step.revision.slug,
+            step.direction,
+            project.settings.environment,
+            result,
+            checksum,
+            APPLICATION_NAME,
+        )
+    )
+    return (
+        "INSERT INTO newel.journal (revision, slug, direction, environment, result, checksum, application, "
+        f"statements_done, finished_at) VALUES ({values}, {statements}, clock_timestamp());"
+    )
+
+
+def _indented(definition: str) -> str:
+    return definition.replace("\n", "\n        ")
+
+
+def refuse_relative(target: str) -> None:
+    """Refuse `-1`, which counts in order of application, where no database is asked."""
+    if target.startswith("-"):
+        raise NewelError(
+            f"`{target}` counts in order of application, which only the database knows",
+            cure="Name the revision:  alembic downgrade 000009:000008 --sql",
+        )

@@ -1,0 +1,294 @@
+"""A run against a database: lock, plan, check everything, then one step after the other through Alembic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import ScriptDirectory
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from newel.database import journal
+from newel.database.connection import Notices, mask, server_refusal, session_sql
+from newel.database.journal import DatabaseState
+from newel.database.lock import migration_lock
+from newel.errors import NewelError
+from newel.migrate import runner
+from newel.migrate.events import (
+    Listener,
+    Noticed,
+    Resumed,
+    Stamped,
+    StatementDone,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from newel.migrate.plan import Command, Step, plan
+from newel.migrate.state import check_consistent, check_environment
+from newel.project import stubs
+from newel.project.files import SqlFile, read
+from newel.project.project import Project
+
+Steps = Callable[[tuple[str, ...], MigrationContext], Iterator[RevisionStep]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run shall do. With `stamp` nothing is executed; `purge` forgets the version rows first."""
+
+    command: Command
+    target: str
+    stamp: bool = False
+    purge: bool = False
+
+
+@dataclass
+class Progress:
+    """How far a run is: the step that is running, its journal row, and the steps that are done."""
+
+    step: Step | None = None
+    execution: int | None = None
+    started: float = 0.0
+    done: list[Step] = field(default_factory=list)
+    error: NewelError | None = None
+
+
+def pending_steps(project: Project, state: DatabaseState, request: Request) -> tuple[Step, ...]:
+    """Return the steps of a request, once environment, version rows and journal were found to fit."""
+    check_environment(project, state, changes=True)
+    if request.purge:
+        return plan(project.environment_revisions, (), request.command, request.target)
+    check_consistent(project, state)
+    return plan(project.environment_revisions, state.applied_ids, request.command, request.target)
+
+
+def look(connection: Connection) -> DatabaseState:
+    """Read the database's state in a transaction that ends here. Creates nothing."""
+    try:
+        with connection.cursor() as cursor:
+            return journal.read_state(cursor)
+    except psycopg2.Error as error:
+        raise server_refusal(error, "cannot read newel's tables") from error
+    finally:
+        with suppress(psycopg2.Error):
+            connection.rollback()
+
+
+def run_online(
+    project: Project,
+    request: Request,
+    connection: Connection,
+    script: ScriptDirectory,
+    listener: Listener,
+    migrate: Callable[[Steps, Callable[[str, MigrationContext], None]], None],
+) -> None:
+    """Bring the database to the request's target.
+
+    `migrate` configures Alembic with the steps and with what executes a SQL file, and runs it. Pending work
+    is looked for before the lock is taken, and again behind it, when another run may have done it.
+
+    Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
+    """
+    if not pending_steps(project, look(connection), request) and not request.purge:
+        return
+    locking = project.environments.locking
+    connection.notices = Notices(lambda text: listener(Noticed(text)))
+    with migration_lock(
+        connection,
+        locking.timeout_seconds if locking.enabled else None,
+        lambda holder: listener(Waiting(holder)),
+    ):
+        state = look(connection)
+        steps = pending_steps(project, state, request)
+        if not steps and not request.purge:
+            return
+        files = {} if request.stamp else read_files(project, steps)
+        _prepare(project, connection, state, request)
+        progress = Progress()
+        try:
+            migrate(
+                _alembic_steps(project, steps, request, connection, script, listener, files, progress),
+                _executor(project, connection, listener, files, progress),
+            )
+        except BaseException as error:
+            failure = progress.error if progress.error and isinstance(error, Exception) else error
+            _record_failure(connection, progress, failure)
+            if isinstance(failure, NewelError):
+                raise _with_context(failure, progress, files) from failure.__cause__
+            raise
+
+
+def read_files(project: Project, steps: tuple[Step, ...]) -> dict[str, SqlFile]:
+    """Read and check every file of the steps, and the scripts that lead to them, before the first one runs."""
+    problems = stubs.check(project.root, project.revisions)
+    if problems:
+        raise problems[0]
+    files = {}
+    for step in steps:
+        path = step.revision.up if step.direction == "up" else step.revision.down
+        files[path] = file = read(project.root, path)
+        if file.directives.irreversible:
+            raise NewelError(
+                f"{path} is irreversible: {file.directives.irreversible}",
+                cure="Nothing was rolled back. Go forward with a new revision, or restore a backup.",
+            )
+    return files
+
+
+def _prepare(project: Project, connection: Connection, state: DatabaseState, request: Request) -> None:
+    """Create what is missing of newel's schema, label the database, and commit.
+
+    An open transaction would make Alembic take it for the caller's, roll all back and end well.
+    """
+    environment = project.settings.environment
+    try:
+        with connection.cursor() as cursor:
+            journal.create_missing(cursor, state)
+            if state.environment is None:
+                journal.set_environment(cursor, environment)
+            if request.purge:
+                slugs = {item.revision: item.slug for item in state.applied}
+                for revision in reversed(state.applied_ids):
+                    journal.stamp(cursor, revision, slugs[revision], "down", environment)
+        connection.commit()
+    except psycopg2.Error as error:
+        connection.rollback()
+        raise server_refusal(error, "cannot make newel's schema") from error
+
+
+def _alembic_steps(
+    project: Project,
+    steps: tuple[Step, ...],
+    request: Request,
+    connection: Connection,
+    script: ScriptDirectory,
+    listener: Listener,
+    files: dict[str, SqlFile],
+    progress: Progress,
+) -> Steps:
+    """Return Alembic's `fn`: what stands before `yield` runs before a step, what stands behind it after its commit."""
+    environment = project.settings.environment
+
+    def stamp_steps(_: tuple[str, ...], __: MigrationContext) -> Iterator[RevisionStep]:
+        for step in steps:
+            alembic_step = revision_step(script, step)
+
+            def stamp(step: Step = step, **_: Any) -> None:
+                with connection.cursor() as cursor:
+                    journal.stamp(cursor, step.revision.id, step.revision.slug, step.direction, environment)
+
+            alembic_step.migration_fn = stamp
+            yield alembic_step
+            listener(Stamped(step))
+
+    def run_steps(_: tuple[str, ...], __: MigrationContext) -> Iterator[RevisionStep]:
+        for number, step in enumerate(steps, 1):
+            path = step.revision.up if step.direction == "up" else step.revision.down
+            progress.step, progress.started = step, time.perf_counter()
+            listener(StepStarted(step, number, len(steps)))
+            with connection.cursor() as cursor:
+                progress.execution = journal.begin(
+                    cursor,
+                    step.revision.id,
+                    step.revision.slug,
+                    step.direction,
+                    environment,
+                    files[path].checksum,
+                )
+            connection.commit()
+            yield revision_step(script, step)
+            progress.done.append(step)
+            progress.step = progress.execution = None
+            listener(StepFinished(step, time.perf_counter() - progress.started))
+
+    return stamp_steps if request.stamp else run_steps
+
+
+def revision_step(script: ScriptDirectory, step: Step) -> RevisionStep:
+    return RevisionStep(script.revision_map, script.get_revision(step.revision.id), step.direction == "up")
+
+
+def _executor(
+    project: Project,
+    connection: Connection,
+    listener: Listener,
+    files: dict[str, SqlFile],
+    progress: Progress,
+) -> Callable[[str, MigrationContext], None]:
+    """Return what a script's run_sql() calls: it runs inside the transaction that Alembic has opened."""
+    environment = project.environment
+    policy = environment.policy
+    session = session_sql(
+        environment.search_path, lock_timeout=policy.lock_timeout, statement_timeout=policy.statement_timeout
+    )
+
+    def execute(path: str, context: MigrationContext) -> None:
+        file, step, execution = files[path], progress.step, progress.execution
+        if step is None or execution is None:
+            raise NewelError(f"{path} was asked for outside a step")
+        try:
+            with connection.cursor() as cursor:
+                if file.transactional:
+                    cursor.execute(session)
+                    count = runner.run_in_transaction(cursor, file)
+                else:
+                    stopped = journal.half_done(cursor, step.revision.id, step.direction, execution)
+                    if stopped:
+                        listener(Resumed(step, stopped.statements_done))
+                    with context.autocommit_block():
+                        if stopped:
+                            journal.carry_over(cursor, execution, stopped)
+                        cursor.execute(session)
+                        count = runner.run_one_by_one(
+                            cursor,
+                            file,
+                            execution,
+                            stopped,
+                            policy.lock_timeout,
+                            lambda number: listener(StatementDone(step, number)),
+                        )
+                journal.succeed(cursor, execution, step.direction, count)
+        except NewelError as error:
+            progress.error = error
+            raise
+
+    return execute
+
+
+def _record_failure(connection: Connection, progress: Progress, error: BaseException) -> None:
+    """Write the failure in a transaction of its own. A lost connection leaves the row as started."""
+    if progress.execution is None or connection.closed:
+        return
+    with suppress(psycopg2.Error):
+        connection.rollback()
+        with connection.cursor() as cursor:
+            journal.fail(cursor, progress.execution, mask(str(error) or type(error).__name__))
+        connection.commit()
+
+
+def _with_context(error: NewelError, progress: Progress, files: dict[str, SqlFile]) -> NewelError:
+    """Add to a failure what of this run stays, and what to do."""
+    lines = [error.cure] if error.cure else []
+    if progress.step is not None:
+        step = progress.step
+        name = f"{step.revision.id}_{step.revision.slug}"
+        file = files[step.revision.up if step.direction == "up" else step.revision.down]
+        if file.transactional:
+            lines.append(f"{name} was rolled back whole.")
+        else:
+            lines.append(
+                f"{name} does not run in one transaction: its statements before this one stay, and the same command "
+                "goes on behind them."
+            )
+    if progress.done:
+        ids = ", ".join(step.revision.id for step in progress.done)
+        verb = "applied" if progress.done[-1].direction == "up" else "rolled back"
+        lines.append(f"Before it, this run has {verb} {ids}; that stays.")
+    error.cure = "\n".join(lines) or None
+    return error

@@ -1,0 +1,170 @@
+"""Executes one SQL file on a connection, statement by statement.
+
+One statement is sent at a time: a string of several is one implicit transaction even in autocommit, and its
+run-time errors carry no position (PostgreSQL manual, "Multiple Statements in a Simple Query").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import psycopg2
+
+from newel.database import journal
+from newel.database.connection import quote_literal
+from newel.database.journal import HalfDone
+from newel.errors import ConnectionFailed, DependencyError, NewelError, PermissionDenied
+from newel.migrate import doubt
+from newel.project.files import SqlFile
+from newel.project.source import excerpt, locate
+from newel.project.statements import Statement
+
+_INVALID_TRANSACTION_TERMINATION = "2D000"
+
+
+def run_in_transaction(cursor: Any, file: SqlFile) -> int:
+    """Execute a transactional file in the transaction the caller has open. Returns the number of statements."""
+    number = 0
+    for statement in file.statements():
+        _execute(cursor, file, statement)
+        number += 1
+    return number
+
+
+def run_one_by_one(
+    cursor: Any,
+    file: SqlFile,
+    execution: int,
+    stopped: HalfDone | None,
+    lock_timeout: str | None,
+    done: Callable[[int], None],
+) -> int:
+    """Execute a file that does not run in one transaction, on a connection in autocommit mode.
+
+    Each statement is recorded in the journal: one that may run in a transaction shares it with its record,
+    so it is never in doubt; one that may not is recorded as begun before it, and if the process dies then,
+    `doubt` asks the catalog. `stopped` is where an earlier execution ended. Returns the number of statements.
+    """
+    number = 0
+    for number, statement, checksum in _numbered(file):
+        if stopped and number <= stopped.statements_done:
+            if number == stopped.statements_done and checksum != stopped.done_checksum:
+                raise _changed_behind_us(file, number)
+            if statement.keyword in ("SET", "RESET"):
+                _execute(cursor, file, statement)
+            continue
+        in_doubt = stopped is not None and stopped.statement_begun == number
+        if statement.needs_autocommit:
+            cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
+            _run_autocommit(cursor, file, execution, number, statement, in_doubt)
+            cursor.execute(
+                f"SET lock_timeout TO {quote_literal(lock_timeout)}" if lock_timeout else "RESET lock_timeout"
+            )
+            journal.finish_statement(cursor, execution, number, checksum)
+        else:
+            _run_with_record(cursor, file, execution, number, statement, checksum)
+        done(number)
+    return number
+
+
+def _numbered(file: SqlFile) -> Iterator[tuple[int, Statement, str]]:
+    digest = hashlib.sha256()
+    for number, statement in enumerate(file.statements(), 1):
+        digest.update(statement.text.encode() + b"\0")
+        yield number, statement, digest.hexdigest()
+
+
+def _run_with_record(
+    cursor: Any, file: SqlFile, execution: int, number: int, statement: Statement, checksum: str
+) -> None:
+    """Run a statement and its journal record in one transaction.
+
+    A CALL or DO that ends transactions itself is refused in one (2D000); rolled back whole, it is run again
+    outside.
+    """
+    cursor.execute("BEGIN")
+    try:
+        _execute(cursor, file, statement)
+    except NewelError as error:
+        with suppress(psycopg2.Error):  # a lost connection has rolled back already
+            cursor.execute("ROLLBACK")
+        cause = error.__cause__
+        if getattr(cause, "pgcode", None) != _INVALID_TRANSACTION_TERMINATION:
+            raise
+        journal.begin_statement(cursor, execution, number)
+        _execute(cursor, file, statement)
+        journal.finish_statement(cursor, execution, number, checksum)
+        return
+    journal.finish_statement(cursor, execution, number, checksum)
+    cursor.execute("COMMIT")
+
+
+def _run_autocommit(
+    cursor: Any, file: SqlFile, execution: int, number: int, statement: Statement, in_doubt: bool
+) -> None:
+    question = doubt.question_of(statement)
+    if in_doubt and doubt.settle(cursor, question):
+        return
+    # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
+    if in_doubt or doubt.will_leave_a_trace(cursor, question):
+        journal.begin_statement(cursor, execution, number)
+    _execute(cursor, file, statement)
+    doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
+
+
+def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:
+    try:
+        if statement.copy_data:
+            cursor.copy_expert(statement.text, _Slice(file.data, *statement.copy_data))
+        else:
+            cursor.execute(statement.text)
+    except psycopg2.Error as error:
+        raise _statement_error(file, statement, error) from error
+
+
+class _Slice:
+    """A file object over a part of the SQL file, so that a large COPY block is not copied in memory."""
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self.data, self.position, self.end = data, start, end
+
+    def read(self, size: int = -1) -> bytes:
+        stop = self.end if size < 0 else min(self.position + size, self.end)
+        part = self.data[self.position : stop]
+        self.position = stop
+        return part
+
+
+def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error) -> NewelError:
+    """Point at the token the server complains about, or at the statement: run-time errors have no position."""
+    diagnostics = error.diag
+    position = diagnostics.statement_position
+    offset = statement.start
+    if position:
+        offset += len(statement.text[: int(position) - 1].encode())
+    lost = diagnostics.message_primary is None or (error.pgcode or "").startswith(("57P0", "08"))
+    message = (diagnostics.message_primary or str(error)).strip()
+    lines = [f"{message} ({error.pgcode})" if error.pgcode else message]
+    for label, text in (
+        ("DETAIL", diagnostics.message_detail),
+        ("HINT", diagnostics.message_hint),
+        ("CONTEXT", diagnostics.context),
+    ):
+        if text:
+            lines.append(f"{label}: {text}")
+    kind = ConnectionFailed if lost else PermissionDenied if error.pgcode == "42501" else NewelError
+    return kind(
+        "\n".join(lines), where=locate(file.data, offset, file.path), excerpt=excerpt(file.data, offset)
+    )
+
+
+def _changed_behind_us(file: SqlFile, number: int) -> DependencyError:
+    return DependencyError(
+        f"{file.path}: its first {number} statements were run before, and their text has changed since; "
+        "going on behind them would leave a database that no file describes",
+        cure="Put those statements back as they were (git log -p on the file) and run the same command again; "
+        "what they lack goes into a revision of its own.",
+    )

@@ -1,0 +1,59 @@
+"""Whether a database's state fits the project: environment, version rows, journal. Pure functions."""
+
+from __future__ import annotations
+
+from newel.database.journal import DatabaseState
+from newel.errors import DependencyError, NewelError
+from newel.migrate.plan import check_applied
+from newel.project.graph import heads
+from newel.project.project import Project
+
+
+def check_environment(project: Project, state: DatabaseState, *, changes: bool) -> None:
+    """Refuse a database of another environment, and to change one that nothing labels.
+
+    An unlabelled database reached through DATABASE_* could be anyone's: MIGRATION_ENV or --env has to name
+    its environment before the first change. The embedded server is development's alone.
+    """
+    settings = project.settings
+    if state.environment is None:
+        if changes and settings.connection is not None and not settings.named:
+            raise NewelError(
+                f"the database has no environment yet, and none was named; {settings.environment} was only assumed",
+                cure=f"If it is {settings.environment}'s, say so:  MIGRATION_ENV={settings.environment}  (or --env "
+                f"{settings.environment}) in front of the same command. The database keeps the label.",
+            )
+    elif state.environment != settings.environment:
+        raise NewelError(
+            f"the database belongs to {state.environment}, but this command is for {settings.environment}",
+            cure=f"Set MIGRATION_ENV={state.environment}, or reach the right database. If the label is wrong:  "
+            f"newel env set {settings.environment}",
+        )
+
+
+def check_consistent(project: Project, state: DatabaseState) -> None:
+    """Refuse a database whose version rows and journal disagree, or that holds what the checkout lacks."""
+    revisions = project.environment_revisions
+    known = {revision.id for revision in revisions}
+    unknown = sorted(state.version_rows - known)
+    check_applied(
+        revisions, (*state.applied_ids, *(item for item in unknown if item not in state.applied_ids))
+    )
+    expected = expected_version_rows(project, state)
+    if expected != state.version_rows:
+        raise DependencyError(
+            f"the version rows say {_words(state.version_rows)}, the journal says {_words(expected)}: "
+            "something other than newel's alembic/env.py wrote one of them",
+            cure="Find out which revisions are applied in truth (newel status, newel log), then record it without "
+            "running anything:  alembic stamp --purge REVISION",
+        )
+
+
+def expected_version_rows(project: Project, state: DatabaseState) -> frozenset[str]:
+    """Return the version rows that the applied revisions of the journal give."""
+    applied = frozenset(state.applied_ids)
+    return frozenset(heads([item for item in project.environment_revisions if item.id in applied]))
+
+
+def _words(rows: frozenset[str]) -> str:
+    return ", ".join(sorted(rows)) or "nothing is applied"
