@@ -9,8 +9,8 @@ from pathlib import Path
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.connection import connect, describe
-from newel.errors import ConnectionFailed
-from newel.project.settings import Settings
+from newel.errors import ConnectionFailed, NewelError
+from newel.project.settings import DEFAULT_ENVIRONMENT, Settings
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,25 @@ class Reached:
         return connect(self.params)
 
 
+def is_there(settings: Settings, root: Path) -> bool:
+    """Say whether there is a database to look at: one is configured, or the embedded server was made before.
+
+    Raises NewelError for an environment other than development without connection settings.
+    """
+    if settings.connection is not None:
+        return True
+    if settings.environment != DEFAULT_ENVIRONMENT:
+        raise NewelError(
+            f"{settings.environment} has no connection settings, and the embedded server is for "
+            f"{DEFAULT_ENVIRONMENT} only",
+            cure="Set DATABASE_URL, or DATABASE_HOST and its kin, in the process environment or in "
+            f"env/{settings.environment}.env.",
+        )
+    from newel.database import server
+
+    return server.status(root).data is not None
+
+
 def reach(settings: Settings, root: Path, environ: Mapping[str, str], *, create: bool) -> Reached:
     """Say how the database is reached; the embedded server is started, and with `create` made if it is not there.
 
@@ -35,13 +54,13 @@ def reach(settings: Settings, root: Path, environ: Mapping[str, str], *, create:
     """
     if settings.connection is not None:
         return Reached(settings.connection, describe(settings.connection), embedded=False)
-    from newel.database import server
-
-    if not create and server.status(root).data is None:
+    if not is_there(settings, root) and not create:
         raise ConnectionFailed(
             f"{settings.environment} has no database yet: no connection settings, and no embedded server",
             cure="Make it with  newel up  (or make db-migrate-up).",
         )
+    from newel.database import server
+
     running = server.start(root, environ)
     if create:
         server.ensure_database(running, settings.database)

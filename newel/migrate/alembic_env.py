@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from logging.config import fileConfig
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from newel.database.reach import reach
 from newel.errors import NewelError
 from newel.migrate import offline, online
 from newel.migrate.events import log_event
-from newel.migrate.online import Request, Steps
+from newel.migrate.online import Steps
+from newel.migrate.request import Request, look
 from newel.migrate.state import check_environment
 from newel.project.project import Project, load_project
 
@@ -67,6 +69,8 @@ def _run(env: EnvironmentContext) -> None:
         raise NewelError(_REFUSED[command])
     root = Path(config.config_file_name).resolve().parent
     project = load_project(root, os.environ, config.attributes.get(ENVIRONMENT))
+    if config.attributes.get("connection") is not None:  # the caller's database, whatever is configured
+        project = replace(project, settings=replace(project.settings, connection=None))
     request = _request(env, command)
     if env.is_offline_mode():
         if request is None:
@@ -122,7 +126,7 @@ def _offline(env: EnvironmentContext, project: Project, request: Request) -> Non
 def _only_look(
     env: EnvironmentContext, project: Project, connection: Connection, raw: Psycopg2Connection
 ) -> None:
-    check_environment(project, online.look(raw), changes=False)
+    check_environment(project, look(raw), changes=False)
     _configure(env, None, connection=connection)
     with env.begin_transaction():
         env.run_migrations()

@@ -11,8 +11,9 @@ from alembic.script import ScriptDirectory
 from newel.database import journal, lock
 from newel.database.connection import APPLICATION_NAME, quote_literal, session_sql
 from newel.errors import NewelError
-from newel.migrate.online import Request, Steps, read_files, revision_step
+from newel.migrate.online import Steps, read_files, revision_step
 from newel.migrate.plan import Step, plan, resolve
+from newel.migrate.request import Request
 from newel.project.files import SqlFile
 from newel.project.graph import heads
 from newel.project.project import Project

@@ -29,23 +29,13 @@ from newel.migrate.events import (
     StepStarted,
     Waiting,
 )
-from newel.migrate.plan import Command, Step, plan
-from newel.migrate.state import check_consistent, check_environment
+from newel.migrate.plan import Step
+from newel.migrate.request import Request, look, pending_steps
 from newel.project import stubs
 from newel.project.files import SqlFile, read
 from newel.project.project import Project
 
 Steps = Callable[[tuple[str, ...], MigrationContext], Iterator[RevisionStep]]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a run shall do. With `stamp` nothing is executed; `purge` forgets the version rows first."""
-
-    command: Command
-    target: str
-    stamp: bool = False
-    purge: bool = False
 
 
 @dataclass
@@ -57,27 +47,6 @@ class Progress:
     started: float = 0.0
     done: list[Step] = field(default_factory=list)
     error: NewelError | None = None
-
-
-def pending_steps(project: Project, state: DatabaseState, request: Request) -> tuple[Step, ...]:
-    """Return the steps of a request, once environment, version rows and journal were found to fit."""
-    check_environment(project, state, changes=True)
-    if request.purge:
-        return plan(project.environment_revisions, (), request.command, request.target)
-    check_consistent(project, state)
-    return plan(project.environment_revisions, state.applied_ids, request.command, request.target)
-
-
-def look(connection: Connection) -> DatabaseState:
-    """Read the database's state in a transaction that ends here. Creates nothing."""
-    try:
-        with connection.cursor() as cursor:
-            return journal.read_state(cursor)
-    except psycopg2.Error as error:
-        raise server_refusal(error, "cannot read newel's tables") from error
-    finally:
-        with suppress(psycopg2.Error):
-            connection.rollback()
 
 
 def run_online(

@@ -46,8 +46,7 @@ def load_settings(
 ) -> Settings:
     """Choose the environment and its connection. `env` is what --env said.
 
-    Raises NewelError for an unknown environment, for a variable that makes no sense, and for an environment
-    other than development without connection settings.
+    Raises NewelError for an unknown environment and for a variable that makes no sense.
     """
     chosen = env or environ.get("MIGRATION_ENV") or None
     name = environments.get(chosen or environments.current or DEFAULT_ENVIRONMENT).name
@@ -55,11 +54,6 @@ def load_settings(
     variables = _read_env_file(root, path)
     connection = _connection(variables, path) if not environ.get("DATABASE_URL") else {}
     connection |= _connection(environ, "the environment variables")
-    if not _reaches(connection) and name != DEFAULT_ENVIRONMENT:
-        raise NewelError(
-            f"{name} has no connection settings, and the embedded server is for {DEFAULT_ENVIRONMENT} only",
-            cure=f"Set DATABASE_URL, or DATABASE_HOST and its kin, in the environment or in {path}.",
-        )
     database = connection.get("dbname", DEFAULT_DATABASE)
     debug = (environ.get("MIGRATION_DEBUG") or variables.get("MIGRATION_DEBUG") or "").lower()
     return Settings(

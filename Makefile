@@ -1,0 +1,69 @@
+# newel: raw-SQL migrations on Alembic. `make help` lists the targets.
+# Paths are relative and variables reach commands through the environment, so a folder's name may hold
+# anything. Written for GNU make 3.81.
+
+SHELL = /bin/sh
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+NEWEL = $(BIN)/newel
+STAMP = $(VENV)/.requirements-installed
+
+export MIGRATION_ENV MIGRATION_DEBUG VERSION
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
+	db-migrate-status db-migrate-list db-migration-deps db-validate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv from requirements.txt, if it is missing or stale
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "newel needs Python 3.11 or later; name one with  make PYTHON=python3.12 setup" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "This Python lacks ensurepip, so it cannot make a virtual environment." >&2; \
+		echo "On Debian and Ubuntu:  apt-get install python3-venv   (or name another with make PYTHON=...)" >&2; \
+		exit 1; }
+	@echo "Making $(VENV) from requirements.txt ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $(STAMP)
+
+db-migrate-up: $(STAMP) ## apply all pending revisions
+	@$(NEWEL) up
+
+db-migrate-down: $(STAMP) ## roll back the revision applied last
+	@$(NEWEL) down
+
+db-migrate-goto: $(STAMP) ## go up or down to VERSION=000002
+	@$(NEWEL) goto "$$VERSION"
+
+db-migrate-status: $(STAMP) ## applied, pending and failed revisions
+	@$(NEWEL) status
+
+db-migrate-list: $(STAMP) ## executions: revision, direction, when, how long, result
+	@$(NEWEL) log
+
+db-migration-deps: $(STAMP) ## the revisions and what each stands on
+	@$(NEWEL) history
+
+db-validate: $(STAMP) ## check files, pairs, numbers, scripts, environments and SQL syntax
+	@$(NEWEL) validate
+
+db-start: $(STAMP) ## start the embedded server
+	@$(NEWEL) server start
+
+db-stop: $(STAMP) ## stop the embedded server
+	@$(NEWEL) server stop
+
+test: $(STAMP) ## run the test suite on a throwaway server
+	@$(BIN)/python -m pytest -q
+
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean: ## remove .venv and caches; the embedded server's data stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,47 @@
+"""What a run is asked to do, and which steps that takes on a database as it is. Imports no Alembic."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from newel.database import journal
+from newel.database.connection import server_refusal
+from newel.database.journal import DatabaseState
+from newel.migrate.plan import Command, Step, plan
+from newel.migrate.state import check_consistent, check_environment
+from newel.project.project import Project
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run shall do. With `stamp` nothing is executed; `purge` forgets the version rows first."""
+
+    command: Command
+    target: str
+    stamp: bool = False
+    purge: bool = False
+
+
+def look(connection: Connection) -> DatabaseState:
+    """Read the database's state in a transaction that ends here. Creates nothing."""
+    try:
+        with connection.cursor() as cursor:
+            return journal.read_state(cursor)
+    except psycopg2.Error as error:
+        raise server_refusal(error, "cannot read newel's tables") from error
+    finally:
+        with suppress(psycopg2.Error):
+            connection.rollback()
+
+
+def pending_steps(project: Project, state: DatabaseState, request: Request) -> tuple[Step, ...]:
+    """Return the steps of a request, once environment, version rows and journal were found to fit."""
+    check_environment(project, state, changes=True)
+    if request.purge:
+        return plan(project.environment_revisions, (), request.command, request.target)
+    check_consistent(project, state)
+    return plan(project.environment_revisions, state.applied_ids, request.command, request.target)
