@@ -127,7 +127,7 @@ def _only_look(
     env: EnvironmentContext, project: Project, connection: Connection, raw: Psycopg2Connection
 ) -> None:
     check_environment(project, look(raw), changes=False)
-    _configure(env, None, connection=connection)
+    _configure(env, None, connection=connection, dont_mutate=True)  # looking creates nothing
     with env.begin_transaction():
         env.run_migrations()
 

@@ -1,0 +1,69 @@
+"""The stairway: every revision up, down and up again, with the catalog compared after each step.
+
+A down file that forgets a function, a grant, a default or a comment is found, which a run without an error
+does not show. Works on the database it is given, which has to be a throwaway one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from newel.database.catalog import snapshot
+from newel.database.difference import CatalogDifference, difference
+from newel.migrate.invoke import through_alembic
+from newel.migrate.plan import Command
+from newel.migrate.request import Request
+from newel.project.files import read
+from newel.project.graph import Revision
+from newel.project.project import Project
+
+
+@dataclass(frozen=True)
+class Climb:
+    """One revision's result. `outcome` is what was compared last: a difference there is a fault."""
+
+    revision: Revision
+    outcome: Literal["holds", "down differs", "second up differs", "irreversible"]
+    difference: CatalogDifference | None = None
+
+    def __str__(self) -> str:
+        words = {
+            "holds": "up, down and up give the same catalog",
+            "down differs": f"{self.revision.down} does not restore what was there before {self.revision.up}",
+            "second up differs": f"{self.revision.up} gives another catalog when it runs again behind its down file",
+            "irreversible": f"{self.revision.down} says it is irreversible",
+        }[self.outcome]
+        return f"{self.revision.id}_{self.revision.slug}: {words}\n{self.difference or ''}".rstrip()
+
+
+def climb(project: Project, engine: Any, connection: Connection) -> Iterator[Climb]:
+    """Take each revision of the project's environment up, down and up, and yield what came of it.
+
+    `engine` and `connection` lead to the same empty throwaway database; the connection is in autocommit mode.
+    Raises NewelError if a file fails.
+    """
+
+    def run(command: Command, target: str) -> None:
+        through_alembic(project, Request(command, target), lambda _: None, connection=engine)
+
+    for revision in project.environment_revisions:
+        before = snapshot(connection)
+        run("upgrade", "+1")
+        if read(project.root, revision.down).directives.irreversible:
+            yield Climb(revision, "irreversible")
+            continue
+        after = snapshot(connection)
+        run("downgrade", "-1")
+        left = difference(before, snapshot(connection))
+        run("upgrade", "+1")
+        again = difference(after, snapshot(connection))
+        if left:
+            yield Climb(revision, "down differs", left)
+        elif again:
+            yield Climb(revision, "second up differs", again)
+        else:
+            yield Climb(revision, "holds")
