@@ -333,7 +333,7 @@ FROM pg_type t
 JOIN space s ON s.oid = t.typnamespace
 LEFT JOIN pg_class c ON c.oid = t.typrelid
 WHERE t.typtype NOT IN ('d', 'm') AND (c.oid IS NULL OR c.relkind = 'c')
-    AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+    AND NOT EXISTS (SELECT FROM pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid)
 """
 
 DOMAIN = """

@@ -248,7 +248,7 @@ def disown_pid_file(data: Path) -> None:
 
 
 def stop(pid: int, data: Path, how: signal.Signals, log: Path | None = None) -> None:
-    """Stop the postmaster of `data`, already known to have this pid, and wait until it has ended.
+    """Stop the postmaster of `data`, already known to have this pid, and wait until it has let go of the data.
 
     SIGINT is the fast shutdown, SIGQUIT the immediate one (manual, 18.5 "Shutting Down the Server").
     """
@@ -291,7 +291,7 @@ def _command_of(pid: int) -> str | None:
 
 
 def _nameless(pid: int) -> str | None:
-    """An empty command line is that of a zombie, of the kernel's own processes, or of one just being loaded."""
+    """An empty command line is that of a zombie, of the kernel's own processes, or of one just loading or ending."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,0 +1,120 @@
+"""The script that --sql prints, run by psql, leads where a run against the database leads."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+
+import pytest
+
+from newel.database.catalog import snapshot
+from newel.database.difference import difference
+from newel.migrate.invoke import through_alembic
+from newel.migrate.request import Request
+from newel.project.project import load_project
+
+
+@pytest.fixture
+def script(project_root):
+    """Print the script of a request."""
+
+    def make(environment, command, target):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            project = load_project(project_root, {}, environment)
+            through_alembic(project, Request(command, target), lambda _: None, sql=True)
+        return printed.getvalue()
+
+    return make
+
+
+def run_psql(database, sql: str) -> subprocess.CompletedProcess[str]:
+    if database.psql is None:
+        pytest.fail("these binaries come without psql, so the script cannot be tried")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return subprocess.run(
+        [database.psql, "-X", "-q", "-d", database.url],
+        input=sql,
+        capture_output=True,
+        text=True,
+        env=environ,
+    )
+
+
+def assert_same(one, other):
+    """Compare all schemas, newel's own too, and what its tables say apart from times and ids."""
+    assert str(difference(snapshot(one.connect(), frozenset()), snapshot(other.connect(), frozenset()))) == ""
+    for query in (
+        "SELECT version_num FROM newel.alembic_version ORDER BY 1",
+        "SELECT name FROM newel.environment",
+        "SELECT revision, slug, direction, environment, result, statements_done, checksum, error, application "
+        "FROM newel.journal ORDER BY id",
+        "SELECT email FROM user_service.users ORDER BY 1"
+        if "users" in str(snapshot(one.connect()))
+        else "SELECT 1",
+    ):
+        rows = []
+        for database in (one, other):
+            with database.connect().cursor() as cursor:
+                cursor.execute(query)
+                rows.append(cursor.fetchall())
+        assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("environment", ["development", "staging", "production"])
+def test_a_script_from_base_gives_the_same_database_as_a_run(script, new_database, database_at, environment):
+    offline = new_database(environment=environment)
+    done = run_psql(offline, script(environment, "upgrade", "head"))
+    assert (done.returncode, done.stderr.replace("NOTICE", "").count("ERROR")) == (0, 0)
+    assert_same(database_at("head", environment), offline)
+
+
+def test_scripts_of_a_part_up_and_down_give_the_same_database_as_runs(script, database_at):
+    online, offline = database_at("000005"), database_at("000005")
+    online.up("head")
+    online.down("000006")
+    for command, target in (("upgrade", "000005:heads"), ("downgrade", "000009:000006")):
+        done = run_psql(offline, script("development", command, target))
+        assert done.returncode == 0, done.stderr
+    assert_same(online, offline)
+
+
+def test_a_script_down_to_base_and_up_again_runs(script, database_at):
+    database = database_at("head")
+    for command, target in (("downgrade", "head:base"), ("upgrade", "head")):
+        done = run_psql(database, script("development", command, target))
+        assert done.returncode == 0, done.stderr
+    with database.connect().cursor() as cursor:
+        cursor.execute("SELECT version_num FROM newel.alembic_version ORDER BY 1")
+        assert cursor.fetchall() == [("000008",), ("000009",)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "target", "complaint"),
+    [
+        ("production", "000009:head", "the database belongs to development"),
+        ("development", "000005:head", "the database is at 000008,000009"),
+        ("development", "base:head", "the database is at 000008,000009"),
+    ],
+)
+def test_a_script_stops_on_another_environment_or_starting_state(
+    script, database_at, environment, target, complaint
+):
+    database = database_at("head")
+    before = snapshot(database.connect(), frozenset())
+    done = run_psql(database, script(environment, "upgrade", target))
+    assert done.returncode == 3
+    assert complaint in done.stderr
+    assert snapshot(database.connect(), frozenset()) == before
+
+
+def test_a_script_stops_while_another_run_holds_the_lock(script, database):
+    from newel.database.lock import KEY
+
+    with database.connect().cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (KEY,))
+        done = run_psql(database, script("development", "upgrade", "head"))
+    assert done.returncode == 3
+    assert "another run holds the lock" in done.stderr
