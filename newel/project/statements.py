@@ -21,8 +21,8 @@ WINDOW = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = re.compile(rb"(?:[ \t\r\n\f\v]+|--[^\r\n]*)*")
 _WORD = re.compile(rb"[A-Za-z_]+")
-_LINE_REST = re.compile(rb"[ \t\r]*(?:\n|\Z)")
-_STATEMENT_END = re.compile(rb";[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
+_LINE_REST = re.compile(rb"[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
+_STATEMENT_END = re.compile(rb";" + _LINE_REST.pattern)
 _COPY_END = re.compile(rb"^\\\.[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _QUOTED = rb"""(?:[^;'"]|'[^']*'|"[^"]*")*"""
 _COPY = re.compile(rb"\bcopy\b" + _QUOTED + rb"?\bfrom\s+stdin\b" + _QUOTED + rb";", re.IGNORECASE)
@@ -98,7 +98,7 @@ def _next_window(
         window_end = cut.end() if cut else len(data)
         for copy in _COPY.finditer(data, position, window_end):
             spans = _spans(data, position, copy.end(), path)
-            if spans and spans[-1][0] == copy.start() and _reads_stdin(data[copy.start() : copy.end()]):
+            if spans and _reads_stdin(data[slice(*spans[-1])]):
                 copy_start, copy_end, after = _copy_data(data, copy.end(), path)
                 return spans, after, (copy_start, copy_end)
         spans = _spans(data, position, window_end, path)
@@ -201,6 +201,8 @@ def _enum(message: Any, name: str) -> str:
 
 
 def _reads_stdin(statement: bytes) -> bool:
+    if statement[:4].upper() != b"COPY":
+        return False
     tree = parse(statement.decode("utf-8"))
     return bool(
         tree is not None and tree.DESCRIPTOR.name == "CopyStmt" and tree.is_from and not tree.filename

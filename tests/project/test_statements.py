@@ -161,6 +161,14 @@ def test_what_only_looks_like_copy_from_stdin_is_left_alone(sql):
     assert [item.copy_data for item in found] == [None, None]
 
 
+def test_a_comment_before_or_behind_copy_does_not_hide_its_data():
+    sql = b"-- the COPY options\nCOPY t FROM stdin; -- now\n1;2\n\\.\nSELECT 1;"
+    copy, select = split(sql, "x.sql")
+    assert copy.copy_data is not None
+    assert sql[slice(*copy.copy_data)] == b"1;2\n"
+    assert select.text == "SELECT 1"
+
+
 def test_text_behind_copy_on_its_line_is_refused():
     with pytest.raises(NewelError, match="follows COPY"):
         texts("COPY t FROM stdin; SELECT 1;\n1\n\\.\n")
