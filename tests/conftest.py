@@ -1,3 +1,74 @@
 """Fixtures of the whole suite; most come from newel.testing, which a user's project has too."""
 
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newel.migrate.events import Event
+from newel.migrate.invoke import through_alembic
+from newel.migrate.request import Request
+from newel.project import stubs
+from newel.project.graph import load_revisions
+from newel.project.project import load_project
+
 pytest_plugins = ["newel.testing"]
+
+
+class MadeProject:
+    """A small project of its own in a temporary folder."""
+
+    def __init__(self, root: Path, source: Path) -> None:
+        self.root = root
+        (root / "alembic").mkdir(parents=True)
+        (root / "sql" / "migrations").mkdir(parents=True)
+        shutil.copy(source / "alembic.ini", root)
+        shutil.copy(source / "alembic" / "env.py", root / "alembic")
+        self.environments({"development": {}, "staging": {}, "production": {}})
+
+    def environments(self, described: dict[str, Any], **top: Any) -> None:
+        """Write env/environments.json."""
+        (self.root / "env").mkdir(exist_ok=True)
+        text = json.dumps({"environments": described, **top}, indent=2)
+        (self.root / "env" / "environments.json").write_text(text)
+
+    def pair(self, name: str, up: str, down: str = "SELECT 1;\n", folder: str = "") -> Path:
+        """Write `NNNNNN_slug` as a pair of files, derive the scripts, and return the path of the up file."""
+        base = self.root / "sql" / "migrations" / folder
+        base.mkdir(exist_ok=True)
+        (base / f"{name}.up.sql").write_text(up)
+        (base / f"{name}.down.sql").write_text(down)
+        stubs.write(self.root, load_revisions(self.root))
+        return base / f"{name}.up.sql"
+
+    def run(
+        self, command: Any, target: str, engine: Any, environment: str = "development", **options: Any
+    ) -> list[Event]:
+        """Run a request through Alembic on an engine or connection, and return its events."""
+        events: list[Event] = []
+        project = load_project(self.root, {}, environment)
+        through_alembic(project, Request(command, target, **options), events.append, connection=engine)
+        return events
+
+
+@pytest.fixture
+def made(tmp_path: Path, project_root: Path) -> MadeProject:
+    """A project without revisions."""
+    return MadeProject(tmp_path / "project", project_root)
+
+
+@pytest.fixture
+def rows() -> Callable[..., list[Any]]:
+    """Query a database: `rows(database, "SELECT ...")`."""
+
+    def query(database: Any, sql: str, *values: Any) -> list[Any]:
+        with database.connect().cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return list(cursor.fetchall())
+
+    return query

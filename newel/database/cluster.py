@@ -55,7 +55,9 @@ class Account:
     def can(self, command: Sequence[str | Path]) -> bool:
         """Whether this user can run a command with success. The only sure test of what it can reach."""
         try:
-            done = subprocess.run(command, capture_output=True, cwd="/", timeout=30, check=False, **self.options())
+            done = subprocess.run(
+                command, capture_output=True, cwd="/", timeout=30, check=False, **self.options()
+            )
         except (OSError, subprocess.SubprocessError):
             return False
         return done.returncode == 0
@@ -98,7 +100,9 @@ def server_account() -> Account:
     )
 
 
-def initialise(binaries: Binaries, data: Path, account: Account, environ: Mapping[str, str], *options: str) -> None:
+def initialise(
+    binaries: Binaries, data: Path, account: Account, environ: Mapping[str, str], *options: str
+) -> None:
     """Make a data directory, whole or not at all: initdb works beside it, the result is renamed into place."""
     unfinished = data.with_name(data.name + ".unfinished")
     said = ""
@@ -258,7 +262,8 @@ def stop(pid: int, data: Path, how: signal.Signals, log: Path | None = None) -> 
         return
     except PermissionError as error:
         raise PermissionDenied(
-            f"The server (process {pid}) belongs to another user.", cure="Run the command as that user, or as root."
+            f"The server (process {pid}) belongs to another user.",
+            cure="Run the command as that user, or as root.",
         ) from error
     deadline = time.monotonic() + STOP_SECONDS
     while holder(pid, data) is Holder.SERVER:

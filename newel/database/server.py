@@ -67,7 +67,9 @@ class Server:
     def url(self, database: str) -> str:
         """A connection URI to paste: `psql "postgresql:///…"`."""
         host = quote(str(self.socket_dir), safe="/")
-        return f"postgresql:///{quote(database, safe='')}?host={host}&port={self.port}&user={quote(self.user)}"
+        return (
+            f"postgresql:///{quote(database, safe='')}?host={host}&port={self.port}&user={quote(self.user)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,9 @@ def _start_stopped(root: Path, environ: Mapping[str, str]) -> Server:
         cluster.initialise(binaries, data, account, environ)
     else:
         places.check_reach(data, account)
-        binaries = places.reachable(pg.find_major(environ, _major(data)), account, places.SHARED / places.key(root))
+        binaries = places.reachable(
+            pg.find_major(environ, _major(data)), account, places.SHARED / places.key(root)
+        )
         if _settle(data, folder / "server.log"):
             server = _running(root)
             if server:
@@ -287,7 +291,11 @@ def _running(root: Path) -> Server | None:
     major, minor = divmod(answer[1], 10_000)
     folder = _program(data).parent
     return Server(
-        pid_file.socket_dir, data, Binaries(folder, f"{major}.{minor}", major, "running server"), pid_file.pid, False
+        pid_file.socket_dir,
+        data,
+        Binaries(folder, f"{major}.{minor}", major, "running server"),
+        pid_file.pid,
+        False,
     )
 
 

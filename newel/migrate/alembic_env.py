@@ -21,7 +21,7 @@ from alembic.util import CommandError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812 - it is a class
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from newel.database.connection import mask
 from newel.database.journal import SCHEMA
@@ -36,6 +36,8 @@ from newel.project.project import Project, load_project
 
 LISTENER, ENVIRONMENT, COMMAND = "newel_listener", "newel_environment", "newel_command"
 """Keys of alembic's config.attributes: who is told of events, which environment, and `goto` for an upgrade."""
+
+_DIALECT = "postgresql+psycopg2://"  # SQLAlchemy 2.1 takes postgresql:// for psycopg 3
 
 _REFUSED = {
     "retrieve_migrations": "`alembic revision` writes Python revisions, and `alembic check` compares models; here "
@@ -151,12 +153,16 @@ def _connection(env: EnvironmentContext, project: Project, *, changes: bool) -> 
         with given.connect() as connection:
             yield connection
     elif isinstance(given, Connection):
-        _leave_transaction(given)
-        yield given
+        # newel commits each revision, which SQLAlchemy forbids inside the caller's `with engine.begin()`: so a
+        # Connection of its own stands over the same psycopg2 connection, which the caller closes.
+        raw = _idle(given)
+        engine = create_engine(_DIALECT, creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
+        with engine.connect() as connection:
+            yield connection
     else:
         # The pool must not keep the connection: it would keep the lock of the session.
         reached = reach(project.settings, project.root, os.environ, create=changes)
-        engine = create_engine("postgresql+psycopg2://", creator=reached.connect, poolclass=NullPool)
+        engine = create_engine(_DIALECT, creator=reached.connect, poolclass=NullPool)
         with engine.connect() as connection:
             yield connection
 
@@ -171,14 +177,12 @@ def _raw(connection: Connection) -> Psycopg2Connection:
     return raw
 
 
-def _leave_transaction(connection: Connection) -> None:
-    """End an empty transaction: newel commits each revision by itself. One that holds work is the caller's."""
-    transaction = connection.get_transaction()
-    if transaction is None:
-        return
-    if _raw(connection).info.transaction_status != TRANSACTION_STATUS_IDLE:
+def _idle(connection: Connection) -> Psycopg2Connection:
+    """Return the psycopg2 connection of one handed over, unless it holds work that newel's commits would commit."""
+    raw = _raw(connection)
+    if raw.info.transaction_status != TRANSACTION_STATUS_IDLE:
         raise NewelError(
             "the connection handed to Alembic has work in an open transaction, which newel would commit",
             cure="Commit or roll back first, or hand over a connection of its own.",
         )
-    transaction.commit()
+    return raw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import psycopg2
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from sqlalchemy.exc import DBAPIError
 
 from newel.database import journal
 from newel.database.connection import Notices, mask, server_refusal, session_sql
@@ -86,7 +87,7 @@ def run_online(
                 _executor(project, connection, listener, files, progress),
             )
         except BaseException as error:
-            failure = progress.error if progress.error and isinstance(error, Exception) else error
+            failure = progress.error or _worded(error)
             _record_failure(connection, progress, failure)
             if isinstance(failure, NewelError):
                 raise _with_context(failure, progress, files) from failure.__cause__
@@ -201,33 +202,49 @@ def _executor(
         file, step, execution = files[path], progress.step, progress.execution
         if step is None or execution is None:
             raise NewelError(f"{path} was asked for outside a step")
-        try:
-            with connection.cursor() as cursor:
-                if file.transactional:
-                    cursor.execute(session)
-                    count = runner.run_in_transaction(cursor, file)
-                else:
-                    stopped = journal.half_done(cursor, step.revision.id, step.direction, execution)
+        with connection.cursor() as cursor:
+            if file.transactional:
+                cursor.execute(session)
+                count = runner.run_in_transaction(cursor, file)
+            else:
+                stopped = journal.half_done(cursor, step.revision.id, step.direction, execution)
+                if stopped:
+                    listener(Resumed(step, stopped.statements_done))
+                with context.autocommit_block(), _kept(progress):
                     if stopped:
-                        listener(Resumed(step, stopped.statements_done))
-                    with context.autocommit_block():
-                        if stopped:
-                            journal.carry_over(cursor, execution, stopped)
-                        cursor.execute(session)
-                        count = runner.run_one_by_one(
-                            cursor,
-                            file,
-                            execution,
-                            stopped,
-                            policy.lock_timeout,
-                            lambda number: listener(StatementDone(step, number)),
-                        )
-                journal.succeed(cursor, execution, step.direction, count)
-        except NewelError as error:
-            progress.error = error
-            raise
+                        journal.carry_over(cursor, execution, stopped)
+                    cursor.execute(session)
+                    count = runner.run_one_by_one(
+                        cursor,
+                        file,
+                        execution,
+                        stopped,
+                        policy.lock_timeout,
+                        lambda number: listener(StatementDone(step, number)),
+                    )
+            journal.succeed(cursor, execution, step.direction, count)
 
     return execute
+
+
+@contextmanager
+def _kept(progress: Progress) -> Iterator[None]:
+    """Keep the error: on a lost connection the end of autocommit_block() raises one of its own over it."""
+    try:
+        yield
+    except NewelError as error:
+        progress.error = error
+        raise
+
+
+def _worded(error: BaseException) -> BaseException:
+    """Word what the server refused newel itself: a journal row, a version row, the connection."""
+    refusal = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(refusal, psycopg2.Error):
+        worded = server_refusal(refusal, "newel could not record what it did")
+        worded.__cause__ = refusal
+        return worded
+    return error
 
 
 def _record_failure(connection: Connection, progress: Progress, error: BaseException) -> None:

@@ -146,7 +146,7 @@ def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error)
     if position:
         offset += len(statement.text[: int(position) - 1].encode())
     lost = diagnostics.message_primary is None or (error.pgcode or "").startswith(("57P0", "08"))
-    message = (diagnostics.message_primary or str(error)).strip()
+    message = diagnostics.message_primary or " ".join(str(error).split())
     lines = [f"{message} ({error.pgcode})" if error.pgcode else message]
     for label, text in (
         ("DETAIL", diagnostics.message_detail),

@@ -25,7 +25,7 @@ _LINE_REST = re.compile(rb"[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
 _STATEMENT_END = re.compile(rb";" + _LINE_REST.pattern)
 _COPY_END = re.compile(rb"^\\\.[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _QUOTED = rb"""(?:[^;'"]|'[^']*'|"[^"]*")*"""
-_COPY = re.compile(rb"\bcopy\b" + _QUOTED + rb"?\bfrom\s+stdin\b" + _QUOTED + rb";", re.IGNORECASE)
+_COPY = re.compile(rb"\bcopy\b" + _QUOTED + rb"?\bfrom\s+std(?:in|out)\b" + _QUOTED + rb";", re.IGNORECASE)
 _CONCURRENT_INDEX = re.compile(r"create\s+(unique\s+)?index\s+concurrently\b", re.IGNORECASE)
 
 # The first keywords of every statement that can be transaction control or unable to run in a transaction.

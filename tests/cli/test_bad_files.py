@@ -1,0 +1,265 @@
+"""Bad files: a clear error with file and line, the right exit code, and nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_project import Project
+
+UP = "sql/migrations/000005_fifth.up.sql"
+DOWN = "sql/migrations/000005_fifth.down.sql"
+
+
+@pytest.fixture
+def applied(project: Project) -> Project:
+    """The project with 000001 and 000002 applied."""
+    assert project.newel("up", "2").code == 0
+    return project
+
+
+def _remove(project: Project, path: str) -> None:
+    (project.root / path).unlink()
+
+
+def _move(project: Project, path: str, to: str) -> None:
+    (project.root / path).rename(project.root / to)
+
+
+def missing_down(project: Project) -> None:
+    _remove(project, DOWN)
+
+
+def missing_up(project: Project) -> None:
+    _remove(project, UP)
+
+
+def misnamed_down(project: Project) -> None:
+    _move(project, DOWN, "sql/migrations/000005_fifht.down.sql")
+
+
+def unfit_name(project: Project) -> None:
+    project.write("sql/migrations/6-Sixth Thing.up.sql", "SELECT 1;\n")
+
+
+def number_twice(project: Project) -> None:
+    project.pair("000005", "other")
+
+
+def number_twice_across_folders(project: Project) -> None:
+    project.pair("000005", "other", folder="development")
+
+
+def script_differs(project: Project) -> None:
+    project.write("alembic/versions/000001_first.py", "# edited by hand\n")
+
+
+def script_missing(project: Project) -> None:
+    _remove(project, "alembic/versions/000005_fifth.py")
+
+
+def script_without_sql(project: Project) -> None:
+    project.write("alembic/versions/by_hand.py", "revision = 'abc'\n")
+
+
+FIFTH_IS = {
+    "nul": b"SELECT 1;\nSELECT 'a\0b';\n",
+    "latin": "SELECT 1;\nSELECT 'M\xfcnchen';\n".encode("latin-1"),
+    "utf16": "SELECT 1;\n".encode("utf-16"),
+    "psql": b"SELECT 1;\n\\set x 1\n",
+    "commit": b"SELECT 1;\n  COMMIT;\n",
+    "begin": b"SELECT 1;\nSTART TRANSACTION;\n",
+    "syntax": b"SELECT 1;\nSELECT FROM WHERE;\n",
+    "unfinished": b"SELECT 1;\nSELECT 'no end;\n",
+    "bom_crlf": b"\xef\xbb\xbfSELECT 1;\r\nSELEC 2;\r\n",
+    "directive": b"-- newel: no-transction\nSELECT 1;\n",
+}
+
+
+def fifth_is(kind: str) -> Callable[[Project], None]:
+    def spoil(project: Project) -> None:
+        project.write(UP, FIFTH_IS[kind])
+
+    return spoil
+
+
+CASES = [
+    (missing_down, 2, (UP, DOWN)),
+    (missing_up, 2, (UP, DOWN)),
+    (misnamed_down, 2, (UP, "000005_fifht.down.sql", f"git mv sql/migrations/000005_fifht.down.sql {DOWN}")),
+    (unfit_name, 1, ("sql/migrations/6-Sixth Thing.up.sql", "000006_sixth_thing.up.sql")),
+    (number_twice, 5, (UP, "sql/migrations/000005_other.up.sql", "newel stubs")),
+    (number_twice_across_folders, 5, (UP, "sql/migrations/development/000005_other.up.sql")),
+    (script_differs, 1, ("alembic/versions/000001_first.py:1", "000001_first.up.sql", "newel stubs")),
+    (script_missing, 1, (UP, "alembic/versions/000005_fifth.py", "newel stubs")),
+    (script_without_sql, 1, ("alembic/versions/by_hand.py", "git rm alembic/versions/by_hand.py")),
+    (fifth_is("nul"), 1, (f"{UP}:2:10", "NUL")),
+    (fifth_is("latin"), 1, (f"{UP}:2:10", "0xfc", "iconv")),
+    (fifth_is("utf16"), 1, (f"{UP}:1:1", "UTF-8")),
+    (fifth_is("psql"), 1, (f"{UP}:2:1", "psql command", "     2 | \\set x 1")),
+    (fifth_is("commit"), 1, (f"{UP}:2:3", "COMMIT")),
+    (fifth_is("begin"), 1, (f"{UP}:2:1", "START TRANSACTION")),
+    (fifth_is("syntax"), 1, (f"{UP}:2:13", 'syntax error at or near "WHERE"')),
+    (fifth_is("unfinished"), 1, (f"{UP}:2:8", "unterminated")),
+    (fifth_is("bom_crlf"), 1, (f"{UP}:2:1", 'syntax error at or near "SELEC"')),
+    (fifth_is("directive"), 1, (f"{UP}:1:11", "did you mean `no-transaction`?")),
+]
+
+
+@pytest.mark.parametrize(("spoil", "code", "words"), CASES)
+def test_a_bad_file_is_refused_before_anything_runs(
+    applied: Project, spoil: Callable[[Project], None], code: int, words: tuple[str, ...]
+) -> None:
+    applied.pair("000005", "fifth")
+    applied.stubs()
+    spoil(applied)
+    with applied.nothing_changes():
+        refused = applied.newel("up")
+        validated = applied.newel("validate")
+    assert refused.code == code, refused.err
+    assert validated.code == code, validated.out
+    for word in words:
+        assert word in refused.err
+        assert word in validated.out
+
+
+def test_plain_alembic_refuses_bad_files_alike(applied: Project) -> None:
+    applied.pair("000005", "fifth", up="SELECT 1;\nCOMMIT;\n")
+    applied.stubs()
+    with applied.nothing_changes():
+        transaction_control = applied.alembic("upgrade", "head")
+    missing_down(applied)
+    with applied.nothing_changes():
+        missing = applied.alembic("upgrade", "head")
+    assert transaction_control.code == missing.code == 255
+    assert f"{UP}:2:1" in transaction_control.err
+    assert f"{UP}: its down file {DOWN} is missing" in missing.err
+
+
+def test_an_unreadable_file_is_an_error_with_its_name(applied: Project) -> None:
+    applied.pair("000005", "fifth")
+    applied.stubs()
+    _remove(applied, UP)
+    (applied.root / UP).mkdir()
+    with applied.nothing_changes():
+        refused = applied.newel("up")
+    assert refused.code == 1
+    assert f"{UP}: cannot read the file" in refused.err
+
+
+def test_a_bad_file_outside_the_plan_disturbs_nobody(applied: Project) -> None:
+    applied.pair("000005", "fifth", up="SELEC 1;\n")
+    applied.stubs()
+    assert applied.newel("up", "4").code == 0
+
+
+def test_of_a_failing_file_nothing_stays_and_the_journal_has_the_failure(applied: Project) -> None:
+    applied.pair(
+        "000005",
+        "fifth",
+        up="CREATE TABLE half (id integer);\nINSERT INTO first VALUES (1);\nSELECT nope;\nCREATE TABLE rest ();\n",
+    )
+    applied.stubs()
+    assert applied.newel("up", "4").code == 0
+    failed = applied.newel("up")
+    assert failed.code == 1
+    assert f"{UP}:3:8: column" in failed.err
+    assert "half" not in applied.tables()
+    assert applied.rows("SELECT * FROM first") == []
+    assert applied.journal()[-1] == ("000005", "up", "failed")
+    assert applied.version_rows() == {"000003", "000004"}
+    assert "column" in applied.newel("log", "--json").json[0]["error"]
+
+
+def test_a_failing_down_file_leaves_its_revision_applied(applied: Project) -> None:
+    applied.write("sql/migrations/000002_second.down.sql", "DROP TABLE second;\nDROP TABLE second;\n")
+    failed = applied.newel("down")
+    assert failed.code == 1
+    assert "sql/migrations/000002_second.down.sql:2:1" in failed.err
+    assert "second" in applied.tables()
+    assert applied.applied() == ["000001", "000002"]
+    assert applied.journal()[-1] == ("000002", "down", "failed")
+
+
+def test_an_irreversible_revision_says_why_and_stays(applied: Project) -> None:
+    applied.write("sql/migrations/000002_second.down.sql", "-- newel: irreversible the rows are gone\n")
+    with applied.nothing_changes():
+        refused = applied.newel("down")
+    assert refused.code == 1
+    assert "the rows are gone" in refused.err
+
+
+def test_a_permission_that_a_statement_lacks_ends_with_4(applied: Project) -> None:
+    applied.pair("000005", "fifth", up="SET LOCAL ROLE pg_monitor;\nCREATE TABLE newel.mine ();\n")
+    applied.stubs()
+    failed = applied.newel("up")
+    assert failed.code == 4
+    assert f"{UP}:2:" in failed.err
+
+
+ENVIRONMENTS = [
+    ('{"environments": {\n  "development": {},\n}}', 1, ":3:1: not valid JSON"),
+    ('{"environments": {\n  "development": {"migratons": []}}}', 1, ":2:19: unknown key `migratons`; did you"),
+    ('{"environments": {\n  "development": {"config": {"lock_timout": "1s"}}}}', 1, "did you mean `lock_timeout`?"),
+    ('{"environments": {"development": {"config": {\n "require_approval": "yes"}}}}', 1, ":2:2: `require_approval`"),
+    ('{"environments": {"development": {}},\n"current_environment": "develpment"}', 1, ":2:1: current_environment"),
+    ('{"environments": {"development": {}},\n"current_environment": ["development"]}', 1, ":2:1: "),
+    ('{"environments": {"development": {}, "development": {}}}', 1, "stands twice"),
+    ('{"environment": {}}', 1, ":1:2: unknown key `environment`; did you mean `environments`?"),
+    ("", 1, ":1:1: not valid JSON"),
+    ("[]", 1, ":1:1: "),
+    ('{"environments": {"development": {\n"migrations": ["development/000009_no.up.sql"]}}}', 2, ":2:16: "),
+    ('{"environments": {"development": {"config": {"lock_timeout": "9999999999d"}}}}', 1, "lock_timeout"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "code", "words"), ENVIRONMENTS)
+def test_a_bad_environments_json_is_refused_with_line_and_column(
+    applied: Project, text: str, code: int, words: str
+) -> None:
+    applied.write("env/environments.json", text)
+    with applied.nothing_changes():
+        refused = applied.newel("up")
+    assert refused.code == code, refused.err
+    assert "env/environments.json" in refused.err
+    assert words in refused.err
+
+
+def test_a_missing_environments_json_ends_with_2(applied: Project) -> None:
+    file = applied.root / "env/environments.json"
+    file.unlink()
+    assert applied.newel("up").code == 2
+    file.parent.rmdir()
+    assert applied.newel("up").code == 2
+    applied.write("env", "a file where a folder belongs")
+    refused = applied.newel("up")
+    assert refused.code in (1, 2)
+    assert "env/environments.json" in refused.err
+
+
+def test_a_line_of_an_env_file_that_means_nothing_is_refused(applied: Project) -> None:
+    applied.write("env/development.env", "DATABASE_USER=app\nDATABASE_HOST db.example\n")
+    refused = applied.newel("status")
+    assert refused.code == 1
+    assert "env/development.env:2" in refused.err
+    applied.write("env/development.env", "DATABASE_USER=app\nDATABASE_HSOT=db.example\n")
+    refused = applied.newel("status")
+    assert refused.code == 1
+    assert "did you mean DATABASE_HOST?" in refused.err.replace("`", "")
+
+
+def test_a_project_whose_folders_are_missing_ends_with_2(applied: Project) -> None:
+    (applied.root / "sql").rename(applied.root / "lost")
+    refused = applied.newel("up")
+    assert refused.code == 2
+    assert "sql/migrations" in refused.err
+
+
+@pytest.mark.parametrize("folder", ['it\'s "mine"', "50% done", "für alle"])
+def test_the_folder_may_have_any_name(applied: Project, folder: str) -> None:
+    root = applied.root.with_name(folder)
+    applied.root.rename(root)
+    applied.root = Path(root)
+    done = applied.newel("up")
+    assert done.code == 0, done.err

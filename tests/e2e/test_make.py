@@ -1,0 +1,141 @@
+"""The two commands of the README, as a user types them: in a copy of the project whose folder's name holds spaces.
+
+The copy shares this environment's .venv, so that no package index is asked; .ci/run makes a real one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+SHARED = (
+    "Makefile",
+    "alembic.ini",
+    "requirements.txt",
+    "pyproject.toml",
+    "alembic",
+    "sql",
+    "env",
+    "newel",
+    "examples",
+    "tests",
+)
+
+
+@pytest.fixture
+def make(tmp_path: Path, project_root: Path) -> Iterator[Make]:
+    """Run make in the copy; its server is stopped when the test ends."""
+    copy = tmp_path / "a folder's name"
+    copy.mkdir()
+    for name in SHARED:
+        source = project_root / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy)
+    binaries = copy / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for program in ("python", "pytest", "alembic"):
+        write_program(
+            binaries / program,
+            "-m pytest" if program == "pytest" else "-m alembic.config" if program == "alembic" else "",
+        )
+    write_program(binaries / "newel", "-m newel.cli.main")
+    (copy / ".venv" / ".requirements-installed").touch()
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DATABASE", "MIGRATION", "MAKE", "PG"))
+    }
+
+    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", *arguments],
+            cwd=copy,
+            env=keep | {"PYTHONPATH": str(copy)} | environ,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    yield run
+    run("db-stop")
+
+
+def write_program(path: Path, arguments: str) -> None:
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+    path.chmod(0o755)
+
+
+def test_make_db_migrate_up_gives_a_running_server_with_every_revision_applied(make: Make):
+    first = make("db-migrate-up")
+    assert first.returncode == 0, first.stderr
+    for number in range(1, 10):
+        assert f"  up    {number:06}  " in first.stdout
+    assert "NOTICE:  Migration completed:" in first.stdout
+    assert "Applied 9 revisions" in first.stdout
+    assert "The server stays running" in first.stdout
+    assert "\033" not in first.stdout
+    again = make("db-migrate-up")
+    assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
+    down = make("db-migrate-down")
+    assert "  down  000009  " in down.stdout
+    goto = make("db-migrate-goto", "VERSION=000002")
+    assert goto.stdout.count("  down  ") == 6
+    status = make("db-migrate-status")
+    assert "2 revisions applied, 7 not" in status.stdout
+    executions = make("db-migrate-list")
+    assert executions.stdout.count("rolled back") == 7
+    assert "depends on" in make("db-migration-deps").stdout
+    assert make("db-validate").returncode == 0
+
+
+def test_make_says_what_is_missing(make: Make):
+    done = make("db-migrate-goto")
+    assert done.returncode == 2
+    assert "VERSION=000002" in done.stderr
+
+
+def test_a_variable_is_passed_through_the_environment_and_never_pasted_into_a_recipe(
+    make: Make, tmp_path: Path
+):
+    done = make("db-migrate-goto", f"VERSION='; touch {tmp_path}/pasted; '")
+    assert done.returncode == 2
+    assert not (tmp_path / "pasted").exists()
+
+
+def test_make_test_runs_the_suite(make: Make):
+    done = make(
+        "test", PYTEST_ADDOPTS="tests/stairs/test_stairway.py tests/migrate/test_plan.py -p no:cacheprovider"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
+def test_make_without_a_target_lists_the_targets(make: Make, project_root: Path):
+    listed = make().stdout
+    declared = (
+        (project_root / "Makefile")
+        .read_text()
+        .split(".PHONY: ")[1]
+        .split("\n\n")[0]
+        .replace("\\\n", " ")
+        .split()
+    )
+    assert [name for name in declared if f"  {name} " not in listed] == []
+
+
+def test_a_python_without_ensurepip_is_named_with_its_cure(make: Make, tmp_path: Path):
+    bare = tmp_path / "python-without-ensurepip"
+    bare.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec "{sys.executable}" "$@"\n')
+    bare.chmod(0o755)
+    done = make("setup", f"PYTHON={bare}", "VENV=other")
+    assert done.returncode == 2
+    assert "apt-get install python3-venv" in done.stderr

@@ -1,0 +1,457 @@
+"""Runs against a real server: what is executed, how it is committed, and what a failure leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from newel.errors import ConnectionFailed, DependencyError, NewelError
+from newel.migrate.events import Noticed, StepFinished, Waiting
+
+TABLE = "CREATE TABLE {0} (id int);\n", "DROP TABLE {0};\n"
+
+
+def table(name: str) -> tuple[str, str]:
+    return TABLE[0].format(name), TABLE[1].format(name)
+
+
+def test_the_work_of_a_run_persists(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT to_regclass('one') IS NOT NULL") == [(True,)]
+    assert rows(database, "SELECT version_num FROM newel.alembic_version") == [("000001",)]
+
+
+def test_colons_and_percent_signs_reach_the_server_unchanged(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a text);\nINSERT INTO t VALUES (':name %s %(x)s 100% a::b');\n")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT a FROM t") == [(":name %s %(x)s 100% a::b",)]
+
+
+def test_every_notice_is_kept_in_its_order(made, database):
+    made.pair("000001_one", "DO $$ BEGIN FOR i IN 1..120 LOOP RAISE NOTICE 'note %', i; END LOOP; END $$;\n")
+    events = made.run("upgrade", "head", database.engine())
+    assert [item.text for item in events if isinstance(item, Noticed)] == [
+        f"NOTICE:  note {i}" for i in range(1, 121)
+    ]
+
+
+def test_a_copy_block_is_loaded(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a int, b text);\nCOPY t FROM stdin;\n1\tit's\n2\t\\N\n\\.\n")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT * FROM t ORDER BY 1") == [(1, "it's"), (2, None)]
+
+
+def test_an_empty_file_is_a_revision_that_does_nothing(made, database, rows):
+    made.pair("000001_one", "", "-- nothing\n")
+    made.run("upgrade", "head", database.engine())
+    made.run("downgrade", "base", database.engine())
+    assert rows(database, "SELECT direction, result FROM newel.journal ORDER BY id") == [
+        ("up", "applied"),
+        ("down", "rolled back"),
+    ]
+
+
+def test_byte_order_mark_and_crlf_are_fine(made, database, rows):
+    path = made.pair("000001_one", "")
+    path.write_bytes("\ufeffCREATE TABLE t (a int);\r\n-- note\r\nINSERT INTO t VALUES (1);\r\n".encode())
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT a FROM t") == [(1,)]
+
+
+def test_a_failing_statement_takes_its_revision_back_whole_and_leaves_those_before(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    path = made.pair(
+        "000002_two", "CREATE TABLE two (id int);\n\n-- why\nINSERT INTO two\n  SELECT nothing FROM one;\n"
+    )
+    made.pair("000003_three", *table("three"))
+    with pytest.raises(NewelError) as caught:
+        made.run("upgrade", "head", database.engine())
+    assert str(caught.value.where) == "sql/migrations/000002_two.up.sql:5:10"
+    assert "42703" in caught.value.what
+    assert "000001" in str(caught.value.cure)
+    assert rows(database, "SELECT to_regclass('one')::text, to_regclass('two')::text") == [("one", None)]
+    journal = "SELECT revision, result, error IS NOT NULL FROM newel.journal ORDER BY id"
+    assert rows(database, journal) == [("000001", "applied", False), ("000002", "failed", True)]
+    path.write_text("CREATE TABLE two (id int);\n")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT version_num FROM newel.alembic_version") == [("000003",)]
+
+
+def test_an_error_at_run_time_points_at_its_statement_not_at_the_comment_before_it(made, database):
+    made.pair("000001_one", "SELECT 1;\n-- divide\n  SELECT 1 / (SELECT 0);\n")
+    with pytest.raises(NewelError) as caught:
+        made.run("upgrade", "head", database.engine())
+    assert str(caught.value.where) == "sql/migrations/000001_one.up.sql:3:3"
+
+
+def test_every_file_is_checked_before_the_first_one_runs(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", "SELEC 1;\n")
+    with pytest.raises(NewelError, match="syntax error") as caught:
+        made.run("upgrade", "head", database.engine())
+    assert str(caught.value.where) == "sql/migrations/000002_two.up.sql:1:1"
+    assert rows(database, "SELECT to_regclass('one'), to_regnamespace('newel')") == [(None, None)]
+
+
+def test_only_the_files_of_the_planned_steps_are_read(made, database):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", "SELEC 1;\n")
+    assert len(made.run("upgrade", "1", database.engine())) == 2
+
+
+def test_a_file_that_empties_search_path_does_not_harm_the_next(made, database, rows):
+    made.environments({"development": {"search_path": ["app", "public"]}})
+    made.pair("000001_one", "CREATE SCHEMA app;\nSELECT pg_catalog.set_config('search_path', '', false);\n")
+    made.pair("000002_two", *table("two"))
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT to_regclass('app.two') IS NOT NULL") == [(True,)]
+
+
+def test_a_setting_of_the_environment_holds_in_every_file(made, database, rows):
+    made.environments({"development": {"config": {"lock_timeout": "3s", "statement_timeout": "4min"}}})
+    show = "INSERT INTO t SELECT current_setting('lock_timeout'), current_setting('statement_timeout');\n"
+    made.pair(
+        "000001_one", "CREATE TABLE t (a text, b text);\nSET lock_timeout = 0;\nSET statement_timeout = 0;\n"
+    )
+    made.pair("000002_two", show)
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT * FROM t") == [("3s", "4min")]
+
+
+def test_two_databases_of_other_search_paths_keep_one_version_table(made, database, rows):
+    made.pair("000001_one", "CREATE SCHEMA app;\n", "DROP SCHEMA app;\n")
+    made.run("upgrade", "head", database.engine())
+    made.environments({"development": {"search_path": ["app"]}})
+    assert made.run("upgrade", "head", database.engine()) == []
+
+
+def test_a_label_added_to_an_enum_needs_a_file_without_transaction(made, database, rows):
+    made.pair("000001_one", "CREATE TYPE mood AS ENUM ('low');\nCREATE TABLE t (m mood);\n")
+    use = "ALTER TYPE mood ADD VALUE 'high';\nINSERT INTO t VALUES ('high');\n"
+    path = made.pair("000002_two", use)
+    with pytest.raises(NewelError, match="55P04"):
+        made.run("upgrade", "head", database.engine())
+    path.write_text(f"-- newel: no-transaction\n{use}")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT m::text FROM t") == [("high",)]
+
+
+def test_concurrently_is_found_by_itself_and_waits_for_locks_as_long_as_it_takes(made, database, rows):
+    made.environments({"development": {"config": {"lock_timeout": "7s"}}})
+    made.pair(
+        "000001_one",
+        "CREATE TABLE t (a int);\nCREATE FUNCTION spy(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN\n"
+        "RAISE NOTICE 'lock_timeout %', current_setting('lock_timeout'); RETURN $1; END $$;\n"
+        "INSERT INTO t VALUES (1);\n"
+        "CREATE INDEX CONCURRENTLY i ON t (spy(a));\nSELECT spy(2);\n",
+    )
+    texts = {
+        item.text for item in made.run("upgrade", "head", database.engine()) if isinstance(item, Noticed)
+    }
+    assert texts == {"NOTICE:  lock_timeout 0", "NOTICE:  lock_timeout 7s"}
+    assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [(True,)]
+
+
+def test_a_procedure_that_commits_runs_in_a_file_without_transaction(made, database, rows):
+    made.pair(
+        "000001_one",
+        "-- newel: no-transaction\nCREATE TABLE t (a int);\nDO $$ BEGIN FOR i IN 1..3 LOOP\n"
+        "INSERT INTO t VALUES (i); COMMIT; END LOOP; END $$;\nINSERT INTO t VALUES (9);\n",
+    )
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT a FROM t ORDER BY a") == [(1,), (2,), (3,), (9,)]
+
+
+def test_an_irreversible_down_file_stops_before_anything_is_rolled_back(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE one (id int);\n", "-- newel: irreversible the old rows are gone\n")
+    made.pair("000002_two", *table("two"))
+    made.run("upgrade", "head", database.engine())
+    with pytest.raises(NewelError, match="the old rows are gone"):
+        made.run("downgrade", "base", database.engine())
+    assert rows(database, "SELECT to_regclass('two') IS NOT NULL") == [(True,)]
+
+
+STOPPED = """\
+CREATE TABLE done (step int);
+INSERT INTO done VALUES (1);
+CREATE INDEX CONCURRENTLY done_step ON done (step);
+SET search_path TO app, public;
+SELECT pg_sleep(CASE WHEN EXISTS (SELECT FROM gate) THEN 0 ELSE 600 END);
+INSERT INTO done VALUES (2);
+"""
+
+
+def terminate(database, query: str) -> threading.Thread:
+    """End the backend that runs `query`, as soon as it sleeps or waits for another session."""
+    connection = database.connect()
+
+    def watch() -> None:
+        with (
+            connection.cursor() as cursor
+        ):  # one short query after the other: CONCURRENTLY waits for long ones
+            ended = 0
+            while not ended:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND query LIKE %s "
+                    "AND (wait_event_type, wait_event) IN (('Timeout', 'PgSleep'), ('Lock', 'virtualxid'))",
+                    (f"{query}%",),
+                )
+                ended = cursor.rowcount
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_killed_file_without_transaction_goes_on_at_the_statement_where_it_stopped(made, database, rows):
+    made.pair("000001_one", "CREATE SCHEMA app;\nCREATE TABLE app.gate (open int);\n")
+    made.pair("000002_two", STOPPED.replace("FROM gate", "FROM app.gate"))
+    watcher = terminate(database, "SELECT pg_sleep(CASE")
+    with pytest.raises(ConnectionFailed, match=r"000002_two\.up\.sql:5:1"):
+        made.run("upgrade", "head", database.engine())
+    watcher.join()
+    last = "SELECT result, statements_done FROM newel.journal ORDER BY id DESC LIMIT 1"
+    assert rows(database, last) == [("started", 4)]
+    rows(database, "INSERT INTO app.gate VALUES (1) RETURNING 1")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, last) == [("applied", 6)]
+    assert rows(database, "SELECT step FROM done ORDER BY 1") == [(1,), (2,)]
+
+
+def test_statements_that_were_run_before_may_not_have_changed(made, database):
+    path = made.pair(
+        "000001_one", "CREATE TABLE t (a int);\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 1/0;\n"
+    )
+    with pytest.raises(NewelError, match="division by zero"):
+        made.run("upgrade", "head", database.engine())
+    mended = path.read_text().replace("1/0", "1/1")
+    path.write_text(mended.replace("t (a int)", "t (a bigint)"))
+    with pytest.raises(DependencyError, match="first 2 statements were run before"):
+        made.run("upgrade", "head", database.engine())
+    path.write_text(f"-- a comment may come\n{mended}")
+    made.run("upgrade", "head", database.engine())
+
+
+def test_an_index_that_was_being_built_when_the_session_died_is_built_again(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a int);\n")
+    made.pair("000002_two", "CREATE INDEX CONCURRENTLY i ON t (a);\nINSERT INTO t VALUES (1);\n")
+    made.run("upgrade", "1", database.engine())
+    other = database.connect()
+    other.autocommit = False
+    with other.cursor() as cursor:  # an open transaction that has written keeps CONCURRENTLY waiting
+        cursor.execute("INSERT INTO t VALUES (7)")
+    watcher = terminate(database, "CREATE INDEX CONCURRENTLY")
+    with pytest.raises(ConnectionFailed):
+        made.run("upgrade", "head", database.engine())
+    watcher.join()
+    other.rollback()
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass"
+    assert rows(database, valid) == [(False,)]
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, valid) == [(True,)]
+    assert rows(database, "SELECT a FROM t") == [(1,)]
+
+
+def test_an_index_that_was_done_when_the_process_died_is_not_built_again(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a int);\n")
+    made.pair("000002_two", "CREATE INDEX CONCURRENTLY i ON t (a);\nINSERT INTO t VALUES (1);\n")
+    made.run("upgrade", "1", database.engine())
+    rows(database, "SELECT 1")
+    with (
+        database.connect().cursor() as cursor
+    ):  # what a process killed between the statement and its record leaves
+        cursor.execute("CREATE INDEX i ON t (a)")
+        cursor.execute(
+            "INSERT INTO newel.journal (revision, slug, direction, environment, result, statement_begun, application)"
+            " VALUES ('000002', 'two', 'up', 'development', 'started', 1, 'newel')"
+        )
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT a FROM t") == [(1,)]
+
+
+def test_an_index_of_somebody_else_is_never_taken_for_ones_own(made, database):
+    made.pair("000001_one", "CREATE TABLE t (a int);\nCREATE INDEX i ON t (a);\n")
+    made.pair("000002_two", "CREATE INDEX CONCURRENTLY i ON t (a);\n")
+    for _ in range(2):
+        with pytest.raises(NewelError, match="42P07"):
+            made.run("upgrade", "head", database.engine())
+
+
+def test_an_invalid_index_that_if_not_exists_would_pass_over_is_refused(made, database):
+    made.pair("000001_one", "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (1);\n")
+    made.pair("000002_two", "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a);\n")
+    made.run("upgrade", "1", database.engine())
+    with (
+        pytest.raises(Exception, match="could not create unique index"),
+        database.connect().cursor() as cursor,
+    ):
+        cursor.execute("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)")
+    with pytest.raises(NewelError, match="INVALID"):
+        made.run("upgrade", "head", database.engine())
+
+
+def test_an_index_of_ones_own_that_failed_is_built_again_once_the_cause_is_mended(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (1);\n")
+    made.pair("000002_two", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);\n")
+    with pytest.raises(NewelError, match="23505"):
+        made.run("upgrade", "head", database.engine())
+    rows(database, "DELETE FROM t WHERE ctid = (SELECT max(ctid) FROM t) RETURNING 1")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [(True,)]
+
+
+@pytest.mark.parametrize(
+    "statement", ["DROP INDEX CONCURRENTLY i", "ALTER TABLE p DETACH PARTITION q CONCURRENTLY"]
+)
+def test_a_removal_that_was_done_when_the_process_died_is_not_repeated(made, database, rows, statement):
+    made.pair(
+        "000001_one",
+        "CREATE TABLE t (a int);\nCREATE TABLE p (a int) PARTITION BY LIST (a);\nCREATE TABLE q (a int);\n",
+    )
+    made.pair("000002_two", f"{statement};\nINSERT INTO t VALUES (1);\n")
+    made.run("upgrade", "1", database.engine())
+    with database.connect().cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO newel.journal (revision, slug, direction, environment, result, statement_begun, application)"
+            " VALUES ('000002', 'two', 'up', 'development', 'started', 1, 'newel')"
+        )
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT a FROM t") == [(1,)]
+
+
+def test_runs_at_once_apply_every_revision_once(made, new_database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a int);\n")
+    made.pair("000002_two", "INSERT INTO t VALUES (1);\nCREATE INDEX CONCURRENTLY i ON t (a);\n")
+    made.pair("000003_three", "INSERT INTO t VALUES (2);\nDROP INDEX CONCURRENTLY i;\n")
+    database = new_database()
+    # Alembic's `context` is one a process, so the runs are processes of their own.
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", "DATABASE", "MIGRATION"))
+    }
+    environ |= {"DATABASE_URL": database.url, "MIGRATION_ENV": "development"}
+    command = [sys.executable, "-m", "newel.cli.main", "up", "--config", str(made.root / "alembic.ini")]
+    runs = [
+        subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    ends = [(process.communicate()[1], process.returncode) for process in runs]
+    assert [code for _, code in ends] == [0] * 4, ends
+    assert rows(database, "SELECT revision, result FROM newel.journal ORDER BY id") == [
+        ("000001", "applied"),
+        ("000002", "applied"),
+        ("000003", "applied"),
+    ]
+
+
+def test_a_run_waits_for_the_lock_says_who_holds_it_and_gives_up_in_time(made, database):
+    from newel.database.lock import KEY
+
+    made.environments({"development": {}}, migration_locking={"timeout_seconds": 0.2})
+    made.pair("000001_one", *table("one"))
+    heard: list[object] = []
+    with database.connect().cursor() as cursor:
+        cursor.execute("SET application_name TO 'the other run'")
+        cursor.execute("SELECT pg_advisory_lock(%s)", (KEY,))
+        with pytest.raises(NewelError, match="the other run") as caught:
+            heard = made.run("upgrade", "head", database.engine())
+    assert "pg_terminate_backend" in str(caught.value.cure)
+    assert heard == []
+
+
+def test_a_run_with_nothing_to_do_does_not_wait_for_the_lock(made, database):
+    from newel.database.lock import KEY
+
+    made.pair("000001_one", *table("one"))
+    made.run("upgrade", "head", database.engine())
+    with database.connect().cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (KEY,))
+        assert made.run("upgrade", "head", database.engine()) == []
+
+
+def test_the_lock_is_free_after_a_run_and_after_a_failure(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", "SELECT 1/0;\n")
+    engine = database.engine()
+    with engine.connect() as connection:
+        with pytest.raises(NewelError):
+            made.run("upgrade", "head", connection)
+        assert rows(database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+def test_a_connection_with_work_in_an_open_transaction_is_refused(made, database):
+    from sqlalchemy import text
+
+    made.pair("000001_one", *table("one"))
+    with database.engine().begin() as connection:
+        connection.execute(text("CREATE TABLE mine (a int)"))
+        with pytest.raises(NewelError, match="work in an open transaction"):
+            made.run("upgrade", "head", connection)
+
+
+def test_a_connection_handed_over_by_engine_begin_works(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE one (id int);\nCREATE INDEX CONCURRENTLY i ON one (id);\n")
+    with database.engine().begin() as connection:
+        made.run("upgrade", "head", connection)
+    assert rows(database, "SELECT to_regclass('one') IS NOT NULL") == [(True,)]
+
+
+def test_version_rows_that_disagree_with_the_journal_stop_every_run_until_stamped(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", *table("two"))
+    made.run("upgrade", "head", database.engine())
+    rows(database, "UPDATE newel.alembic_version SET version_num = '000001' RETURNING 1")
+    with pytest.raises(DependencyError, match="version rows say 000001, the journal says 000002"):
+        made.run("upgrade", "head", database.engine())
+    made.run("goto", "2", database.engine(), stamp=True, purge=True)
+    assert rows(database, "SELECT version_num FROM newel.alembic_version") == [("000002",)]
+    assert [
+        item for item in made.run("downgrade", "base", database.engine()) if isinstance(item, StepFinished)
+    ]
+
+
+def test_version_rows_stay_right_whatever_order_branches_come_and_go(made, database, rows):
+    for number in (1, 2, 4, 5, 7):
+        made.pair(f"{number:06}_main", *table(f"main_{number}"))
+    for number in (3, 6):
+        made.pair(f"{number:06}_dev", *table(f"dev_{number}"), folder="development")
+    engine = database.engine()
+    for command, target, expected in (
+        ("upgrade", "2", {"000002"}),
+        ("upgrade", "head", {"000006", "000007"}),
+        ("downgrade", "development@base", {"000007"}),
+        ("upgrade", "head", {"000006", "000007"}),
+        ("downgrade", "-1", {"000003", "000007"}),
+        ("goto", "4", {"000003", "000004"}),
+        ("downgrade", "base", set()),
+        ("upgrade", "development@head", {"000006"}),
+        ("goto", "head", {"000006", "000007"}),
+    ):
+        made.run(command, target, engine)
+        assert {row[0] for row in rows(database, "SELECT version_num FROM newel.alembic_version")} == expected
+
+
+def test_events_of_waiting_name_the_holder(made, database):
+    from newel.database.lock import KEY, migration_lock
+
+    said: list[str] = []
+    holder = database.connect()
+    waiter = database.connect()
+    waiter.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (KEY,))
+
+        def release(who: str) -> None:
+            said.append(who)
+            cursor.execute("SELECT pg_advisory_unlock(%s)", (KEY,))
+
+        with migration_lock(waiter, 5, release):
+            pass
+    assert "pid" in said[0]
+    assert Waiting(said[0]).holder == said[0]
