@@ -49,7 +49,7 @@ def test_one_module_alone_knows_the_parser(project_root):
         for path in (project_root / "newel").rglob("*.py")
         if any(name.split(".")[0] == "postgast" for name in imports_of(path))
     ]
-    assert users == ["statements.py"]
+    assert users == ["parser.py"]
 
 
 def test_only_the_command_line_prints(project_root):

@@ -10,8 +10,9 @@ from newel.check.violation import Violation, from_error
 from newel.errors import Location, NewelError
 from newel.project import environments, files, stubs
 from newel.project.graph import Revision, find_revisions
+from newel.project.parser import parse
 from newel.project.source import excerpt, locate
-from newel.project.statements import Statement, parse
+from newel.project.statements import Statement
 
 
 def validate_project(root: Path) -> list[Violation]:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from newel.database.connection import quote_identifier
 from newel.errors import Location, NewelError
-from newel.project.statements import Statement, parse
+from newel.project.parser import kind_of, parse
+from newel.project.statements import Statement
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Question:
 def question_of(statement: Statement) -> Question:
     """Derive the question from the parse tree. VACUUM, REINDEX and their like are simply run again."""
     tree = parse(statement.text)
-    match tree.DESCRIPTOR.name if tree is not None else "":
+    match kind_of(tree):
         case "IndexStmt" if tree.idxname:
             relation = tree.relation
             return Question("index", _qualified(relation.schemaname, tree.idxname), parent=_name_of(relation))

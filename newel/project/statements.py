@@ -1,7 +1,6 @@
-"""Statements of a SQL text, split by PostgreSQL's own parser (libpg_query, through postgast).
+"""Statements of a SQL text, split by PostgreSQL's own parser.
 
-This is the only module that knows postgast. Three facts shape it: the parser reports errors in characters
-but offsets in bytes; its tree needs about 16 times the size of the text, so a large file is read in windows
+Two facts shape it: the parser needs about 16 times the size of its text, so a large file is read in windows
 that end behind a parsed statement; and the data of `COPY ... FROM stdin` is no SQL, so it is cut out first.
 """
 
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from newel.errors import NewelError
+from newel.project import parser
+from newel.project.parser import ParseError, enum_name, kind_of, parse
 from newel.project.source import excerpt, locate
 
 WINDOW = 256 * 1024
@@ -69,25 +70,6 @@ def split(data: bytes, path: str) -> Iterator[Statement]:
             yield _statement(data, path, start, end, line, copy_data if number == len(spans) else None)
 
 
-def parse(sql: str) -> Any:
-    """Return the parse tree node of one statement (a message of libpg_query's protobuf), or None.
-
-    None means that the tree is nested deeper than protobuf reads (100 levels); PostgreSQL itself takes such
-    a statement.
-    """
-    from google.protobuf.message import DecodeError
-    from postgast import parse as parse_tree
-
-    try:
-        tree = parse_tree(sql)
-    except DecodeError:
-        return None
-    if not tree.stmts:
-        return None
-    statement = tree.stmts[0].stmt
-    return getattr(statement, statement.WhichOneof("node"))
-
-
 def _next_window(
     data: bytes, position: int, path: str
 ) -> tuple[list[tuple[int, int]], int, tuple[int, int] | None]:
@@ -109,24 +91,15 @@ def _next_window(
 
 def _spans(data: bytes, start: int, end: int, path: str) -> list[tuple[int, int]] | None:
     """Return (start, end) of each statement in data[start:end], or None if the last one goes on behind it."""
-    from postgast.native import lib
-
     window = data[start:end]
-    result = lib.pg_query_split_with_parser(window)
     try:
-        if result.error:
-            error = result.error.contents
-            message = error.message.decode("utf-8", "replace")
-            unfinished = message.startswith("unterminated") or message.endswith("at end of input")
-            if unfinished and end < len(data):
-                return None
-            text = window.decode("utf-8", "replace")
-            raise _syntax_error(data, path, start + len(text[: error.cursorpos - 1].encode()), message)
-        found = [result.stmts[index].contents for index in range(result.n_stmts)]
-        bounds = [(start + item.stmt_location, item.stmt_len) for item in found]
-    finally:
-        lib.pg_query_free_split_result(result)
-    return [(_skip_blanks(data, at), _trim(data, at + length)) for at, length in bounds]
+        found = parser.spans(window)
+    except ParseError as error:
+        if error.unfinished and end < len(data):
+            return None
+        before = window.decode("utf-8", "replace")[: error.position]
+        raise _syntax_error(data, path, start + len(before.encode()), error.message) from None
+    return [(_skip_blanks(data, start + at), _trim(data, start + at + length)) for at, length in found]
 
 
 def _statement(
@@ -138,8 +111,8 @@ def _statement(
     if keyword in _WORTH_A_TREE:
         text = data[start:end].decode("utf-8")
         tree = parse(text)
-        kind = tree.DESCRIPTOR.name if tree is not None else ""
-        if kind == "TransactionStmt" and not _is_prepared(tree):
+        kind = kind_of(tree)
+        if kind == "TransactionStmt" and not enum_name(tree, "kind").endswith("_PREPARED"):
             raise NewelError(
                 f"{' '.join(text.split()[:2]).rstrip(';').upper()} does not belong in a migration file: newel "
                 "opens and ends the transaction, and transaction control in the file would defeat its rollback",
@@ -150,10 +123,6 @@ def _statement(
             )
         needs_autocommit = _needs_autocommit(kind, tree) if kind else bool(_CONCURRENT_INDEX.match(text))
     return Statement(data, start, end, line, keyword.decode(), needs_autocommit, copy_data)
-
-
-def _is_prepared(tree: Any) -> bool:
-    return bool(_enum(tree, "kind") in ("TRANS_STMT_COMMIT_PREPARED", "TRANS_STMT_ROLLBACK_PREPARED"))
 
 
 def _needs_autocommit(kind: str, tree: Any) -> bool:
@@ -176,11 +145,11 @@ def _needs_autocommit(kind: str, tree: Any) -> bool:
             return bool(tree.concurrent)
         case "ReindexStmt":
             whole = ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
-            return "concurrently" in options or _enum(tree, "kind") in whole
+            return "concurrently" in options or enum_name(tree, "kind") in whole
         case "ClusterStmt":
             return not tree.HasField("relation")
         case "DiscardStmt":
-            return bool(_enum(tree, "target") == "DISCARD_ALL")
+            return bool(enum_name(tree, "target") == "DISCARD_ALL")
         case "AlterDatabaseStmt":
             return "tablespace" in options
         case "CreateSubscriptionStmt" | "DropSubscriptionStmt" | "AlterSubscriptionStmt":
@@ -195,18 +164,11 @@ def _needs_autocommit(kind: str, tree: Any) -> bool:
             return False
 
 
-def _enum(message: Any, name: str) -> str:
-    value = getattr(message, name)
-    return str(message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number[value].name)
-
-
 def _reads_stdin(statement: bytes) -> bool:
     if statement[:4].upper() != b"COPY":
         return False
     tree = parse(statement.decode("utf-8"))
-    return bool(
-        tree is not None and tree.DESCRIPTOR.name == "CopyStmt" and tree.is_from and not tree.filename
-    )
+    return kind_of(tree) == "CopyStmt" and bool(tree.is_from) and not tree.filename
 
 
 def _copy_data(data: bytes, statement_end: int, path: str) -> tuple[int, int, int]:

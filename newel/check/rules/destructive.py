@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from newel.project.parser import enum_name, kind_of, node_of
+
 RULE = "destructive"
 HINT = "If it is meant, say why at the top of the file:  -- newel: allow destructive: <reason>"
 
@@ -34,13 +36,12 @@ def destructive(tree: Any) -> list[str]:
     found = _statement(tree)
     if "with_clause" in tree.DESCRIPTOR.fields_by_name:
         for item in tree.with_clause.ctes:
-            query = item.common_table_expr.ctequery
-            found += destructive(getattr(query, query.WhichOneof("node")))
+            found += destructive(node_of(item.common_table_expr.ctequery))
     return found
 
 
 def _statement(tree: Any) -> list[str]:
-    match tree.DESCRIPTOR.name:
+    match kind_of(tree):
         case "DropStmt":
             return _drop(tree)
         case "DropdbStmt":
@@ -61,11 +62,11 @@ def _statement(tree: Any) -> list[str]:
 
 
 def _drop(tree: Any) -> list[str]:
-    kind = _enum(tree, "remove_type")
+    kind = enum_name(tree, "remove_type")
     found = []
     if kind in _LOSES_DATA:
         found.append(f"drops {_LOSES_DATA[kind]} {', '.join(_object_name(item) for item in tree.objects)}")
-    if _enum(tree, "behavior") == "DROP_CASCADE":
+    if enum_name(tree, "behavior") == "DROP_CASCADE":
         found.append("CASCADE takes along whatever depends on it, known or not")
     return found
 
@@ -74,13 +75,13 @@ def _alter(tree: Any) -> list[str]:
     found = []
     for item in tree.cmds:
         command = item.alter_table_cmd
-        if _enum(command, "subtype") == "AT_DropColumn":
+        if enum_name(command, "subtype") == "AT_DropColumn":
             found.append(f"drops column {_name(tree.relation)}.{command.name}")
-        if _enum(command, "subtype") == "AT_AlterColumnType":
+        if enum_name(command, "subtype") == "AT_AlterColumnType":
             found.append(
                 f"changes the type of {_name(tree.relation)}.{command.name}: values that do not fit are cut or refused"
             )
-        if _enum(command, "behavior") == "DROP_CASCADE":
+        if enum_name(command, "behavior") == "DROP_CASCADE":
             found.append("CASCADE takes along whatever depends on it, known or not")
     return found
 
@@ -97,8 +98,3 @@ def _object_name(item: Any) -> str:
         "object_with_args": lambda: [part.string.sval for part in item.object_with_args.objname],
     }.get(item.WhichOneof("node"), list)()
     return ".".join(parts)
-
-
-def _enum(message: Any, name: str) -> str:
-    value = getattr(message, name)
-    return str(message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number[value].name)
