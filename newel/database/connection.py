@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -124,15 +123,15 @@ def _client_options(params: Mapping[str, str]) -> str:
     return "".join(f"{flag} {params[key]} " for key, flag in options if params.get(key))
 
 
-def set_session(cursor: Any, search_path: tuple[str, ...], **timeouts: str | None) -> None:
-    """Put search_path and timeouts into force, or back to the server's own where none is configured."""
-    cursor.execute(session_sql(search_path, **timeouts))
-
-
 def session_sql(search_path: tuple[str, ...], **timeouts: str | None) -> str:
-    """Return the SET and RESET commands that set_session() sends."""
-    schemas = ", ".join(quote_identifier(schema) for schema in search_path)
-    commands = [f"SET search_path TO {schemas};" if search_path else "RESET search_path;"]
-    for name, value in timeouts.items():
-        commands.append(f"SET {name} TO {quote_literal(value)};" if value else f"RESET {name};")
+    """Return the commands that give a file a session as new: what an earlier file has SET is gone.
+
+    RESET ALL leaves role and session authorization alone (PostgreSQL manual, "RESET"), so they are named.
+    """
+    commands = ["RESET SESSION AUTHORIZATION;", "RESET ROLE;", "RESET ALL;"]
+    if search_path:
+        commands.append(
+            f"SET search_path TO {', '.join(quote_identifier(schema) for schema in search_path)};"
+        )
+    commands += [f"SET {name} TO {quote_literal(value)};" for name, value in timeouts.items() if value]
     return "\n".join(commands)

@@ -61,8 +61,14 @@ class Server:
     user: str = cluster.SUPERUSER
 
     def params(self, database: str) -> dict[str, str]:
-        """Keyword parameters for libpq."""
-        return {"host": str(self.socket_dir), "port": str(self.port), "user": self.user, "dbname": database}
+        """Keyword parameters for libpq. The empty hostaddr keeps PGHOSTADDR from leading elsewhere."""
+        return {
+            "host": str(self.socket_dir),
+            "hostaddr": "",
+            "port": str(self.port),
+            "user": self.user,
+            "dbname": database,
+        }
 
     def url(self, database: str) -> str:
         """A connection URI to paste: `psql "postgresql:///…"`."""

@@ -68,11 +68,10 @@ def run_online(
     if not pending_steps(project, look(connection), request) and not request.purge:
         return
     locking = project.environments.locking
-    connection.notices = Notices(lambda text: listener(Noticed(text)))
-    with migration_lock(
-        connection,
-        locking.timeout_seconds if locking.enabled else None,
-        lambda holder: listener(Waiting(holder)),
+    seconds = locking.timeout_seconds if locking.enabled else None
+    with (
+        _notices(connection, listener),
+        migration_lock(connection, seconds, lambda holder: listener(Waiting(holder))),
     ):
         state = look(connection)
         steps = pending_steps(project, state, request)
@@ -225,6 +224,17 @@ def _executor(
             journal.succeed(cursor, execution, step.direction, count)
 
     return execute
+
+
+@contextmanager
+def _notices(connection: Connection, listener: Listener) -> Iterator[None]:
+    """Tell the listener of every notice; a connection handed over gets its own list back."""
+    before = connection.notices
+    connection.notices = Notices(lambda text: listener(Noticed(text)))
+    try:
+        yield
+    finally:
+        connection.notices = before
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import psycopg2
 from newel.database import journal
 from newel.database.connection import quote_literal
 from newel.database.journal import HalfDone
-from newel.errors import ConnectionFailed, DependencyError, NewelError, PermissionDenied
+from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
@@ -26,11 +26,19 @@ _INVALID_TRANSACTION_TERMINATION = "2D000"
 
 
 def run_in_transaction(cursor: Any, file: SqlFile) -> int:
-    """Execute a transactional file in the transaction the caller has open. Returns the number of statements."""
+    """Execute a transactional file in the transaction the caller has open. Returns the number of statements.
+
+    Deferred constraints are checked at its end, where an error can still name the file.
+    """
     number = 0
     for statement in file.statements():
         _execute(cursor, file, statement)
         number += 1
+    try:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg2.Error as error:
+        what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
+        raise NewelError(what, where=Location(file.path)) from error
     return number
 
 
@@ -67,6 +75,8 @@ def run_one_by_one(
         else:
             _run_with_record(cursor, file, execution, number, statement, checksum)
         done(number)
+    if stopped and number < stopped.statements_done:
+        raise _changed_behind_us(file, stopped.statements_done)
     return number
 
 
@@ -146,6 +156,14 @@ def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error)
     if position:
         offset += len(statement.text[: int(position) - 1].encode())
     lost = diagnostics.message_primary is None or (error.pgcode or "").startswith(("57P0", "08"))
+    kind = ConnectionFailed if lost else PermissionDenied if error.pgcode == "42501" else NewelError
+    where = locate(file.data, offset, file.path)
+    return kind(_server_words(error), where=where, excerpt=excerpt(file.data, offset))
+
+
+def _server_words(error: psycopg2.Error) -> str:
+    """Return what the server said: message and SQLSTATE, then DETAIL, HINT and CONTEXT on lines of their own."""
+    diagnostics = error.diag
     message = diagnostics.message_primary or " ".join(str(error).split())
     lines = [f"{message} ({error.pgcode})" if error.pgcode else message]
     for label, text in (
@@ -155,10 +173,7 @@ def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error)
     ):
         if text:
             lines.append(f"{label}: {text}")
-    kind = ConnectionFailed if lost else PermissionDenied if error.pgcode == "42501" else NewelError
-    return kind(
-        "\n".join(lines), where=locate(file.data, offset, file.path), excerpt=excerpt(file.data, offset)
-    )
+    return "\n".join(lines)
 
 
 def _changed_behind_us(file: SqlFile, number: int) -> DependencyError:

@@ -112,6 +112,43 @@ def test_a_file_that_empties_search_path_does_not_harm_the_next(made, database, 
     assert rows(database, "SELECT to_regclass('app.two') IS NOT NULL") == [(True,)]
 
 
+def test_what_a_file_sets_is_gone_in_the_next(made, database, rows):
+    made.pair("000001_one", "SET work_mem TO '77MB';\nSET session_replication_role TO replica;\n")
+    show = "SELECT current_setting('work_mem') a, current_setting('session_replication_role') b"
+    made.pair("000002_two", f"CREATE TABLE t AS {show};\n")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT * FROM t") == rows(database, show)
+
+
+@pytest.mark.parametrize(
+    "command", ["SET ROLE pg_monitor", "SET LOCAL ROLE pg_monitor", "SET SESSION AUTHORIZATION pg_monitor"]
+)
+def test_a_file_may_end_as_another_role(made, database, rows, command):
+    made.pair("000001_one", f"{command};\n")
+    made.pair("000002_two", "CREATE TABLE t AS SELECT current_user AS who;\n")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT who = session_user FROM t") == [(True,)]
+
+
+def test_a_deferred_constraint_is_reported_with_its_file(made, database, rows):
+    made.pair(
+        "000001_one",
+        "CREATE TABLE t (a int PRIMARY KEY, b int REFERENCES t DEFERRABLE INITIALLY DEFERRED);\n"
+        "INSERT INTO t VALUES (1, 2);\n",
+    )
+    with pytest.raises(NewelError, match=r"deferred constraint(?s:.*)23503") as caught:
+        made.run("upgrade", "head", database.engine())
+    assert str(caught.value.where) == "sql/migrations/000001_one.up.sql"
+    assert rows(database, "SELECT to_regclass('t')") == [(None,)]
+
+
+def test_an_error_position_counts_characters_where_bytes_differ(made, database):
+    made.pair("000001_one", "SELECT 'žluťoučký kůň', nothing;\n")
+    with pytest.raises(NewelError) as caught:
+        made.run("upgrade", "head", database.engine())
+    assert str(caught.value.where) == "sql/migrations/000001_one.up.sql:1:25"
+
+
 def test_a_setting_of_the_environment_holds_in_every_file(made, database, rows):
     made.environments({"development": {"config": {"lock_timeout": "3s", "statement_timeout": "4min"}}})
     show = "INSERT INTO t SELECT current_setting('lock_timeout'), current_setting('statement_timeout');\n"
@@ -235,6 +272,17 @@ def test_statements_that_were_run_before_may_not_have_changed(made, database):
         made.run("upgrade", "head", database.engine())
     path.write_text(f"-- a comment may come\n{mended}")
     made.run("upgrade", "head", database.engine())
+
+
+def test_statements_that_were_run_before_may_not_have_gone(made, database):
+    path = made.pair(
+        "000001_one", "CREATE TABLE t (a int);\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 1/0;\n"
+    )
+    with pytest.raises(NewelError, match="division by zero"):
+        made.run("upgrade", "head", database.engine())
+    path.write_text("-- newel: no-transaction\nCREATE TABLE t (a int);\n")
+    with pytest.raises(DependencyError, match="first 2 statements were run before"):
+        made.run("upgrade", "head", database.engine())
 
 
 def test_an_index_that_was_being_built_when_the_session_died_is_built_again(made, database, rows):
