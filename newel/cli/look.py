@@ -104,21 +104,25 @@ def log(project: Project, args: argparse.Namespace) -> None:
         print("Nothing has been executed yet.")
         return
     print_table(
-        ("started", "revision", "", "direction", "environment", "duration", "result", "by"),
+        ("started", "revision", "", "way", "duration", "result", "by"),
         [
             (
                 _when(item.started_at),
                 item.revision,
                 item.slug,
                 item.direction,
-                item.environment,
                 duration(item.seconds),
-                _result(item, running) + (f": {_first(item.error)}" if item.error else ""),
+                _result(item, running),
                 item.executed_by,
             )
             for item in executions
         ],
     )
+    for item in executions:
+        if item.error:
+            print(
+                f"{item.revision} {item.direction} failed at {_when(item.started_at)}: {_first(item.error)}"
+            )
 
 
 def history(project: Project, args: argparse.Namespace) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+_RIGHT = ("duration",)
+_NARROWEST = 8
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 
@@ -36,22 +39,26 @@ def count(number: int, noun: str) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print an aligned table. On a terminal it keeps to the width, in a pipe no line is ever broken."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        right = column in ("duration", "statements", "id")
-        table.add_column(column, justify="right" if right else "left", no_wrap=not sys.stdout.isatty())
+    """Print an aligned table. On a terminal the column without a heading gives way to keep within the width."""
+    widths = [max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
+    if sys.stdout.isatty() and "" in columns:
+        over = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        widths[columns.index("")] -= max(0, min(over, widths[columns.index("")] - _NARROWEST))
+    print(coloured(_line(columns, columns, widths), "bold"))
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+        print(_line(row, columns, widths))
+
+
+def _line(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int]) -> str:
+    fitted = [
+        f"{cell:>{width}}" if column in _RIGHT else f"{_cut(cell, width):<{width}}"
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return "  ".join(fitted).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def print_json(value: Any) -> None:
