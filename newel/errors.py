@@ -60,6 +60,12 @@ class PermissionDenied(NewelError):
     exit_code = 4
 
 
+class Interrupted(NewelError):
+    """The user stopped the run (Ctrl-C); 130 is what a shell makes of SIGINT."""
+
+    exit_code = 130
+
+
 class DependencyError(NewelError):
     """Revisions do not fit together: a number race, a missing revision, a database that knows others."""
 

@@ -21,7 +21,7 @@ from newel.project.graph import Revision
 from newel.project.project import Project
 
 
-def status(project: Project, args: argparse.Namespace) -> None:
+def status(project: Project, args: argparse.Namespace) -> int:
     """Show each revision as applied, pending, failed or interrupted; compare version rows, journal and files.
 
     Raises what does not fit together, after the table.
@@ -43,8 +43,16 @@ def status(project: Project, args: argparse.Namespace) -> None:
     problem = _problem(project, state)
     rows = [_status_row(revision, state, unfinished, running) for revision in project.environment_revisions]
     known = {row["revision"] for row in rows}
+    elsewhere = {revision.id for revision in project.revisions}
     rows += [
-        {"revision": item.revision, "slug": item.slug, "state": "not in this checkout", "at": item.at}
+        {
+            "revision": item.revision,
+            "slug": item.slug,
+            "state": f"applied, not in {project.settings.environment}"
+            if item.revision in elsewhere
+            else "applied, not in this checkout",
+            "at": item.at,
+        }
         for item in state.applied
         if item.revision not in known
     ]
@@ -61,7 +69,7 @@ def status(project: Project, args: argparse.Namespace) -> None:
             }
         )
     else:
-        pending = sum(1 for row in rows if row["state"] != "applied")
+        pending = sum(1 for row in rows if row["at"] is None)
         print(f"{project.settings.environment}: {words}")
         print_table(
             ("revision", "", "state", "applied at", "branch"),
@@ -79,8 +87,11 @@ def status(project: Project, args: argparse.Namespace) -> None:
                 print(
                     f"{item.revision} {item.direction} failed at {_when(item.started_at)}: {_first(item.error)}"
                 )
+    if problem and args.json:
+        return problem.exit_code  # it is in the document
     if problem:
         raise problem
+    return 0
 
 
 def log(project: Project, args: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from newel import __version__
 from newel.errors import FileMissing, NewelError
@@ -21,10 +21,19 @@ _PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "env")
 class _Parser(argparse.ArgumentParser):
     """argparse, with exit code 1 for usage errors: 2 is `file not found` here."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(1)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     goto.add_argument("target", metavar="REVISION", help="a revision, head or base")
     add("status", "show applied, pending and failed revisions")
     log = add("log", "show executions: revision, direction, when, how long, result")
-    log.add_argument("-n", "--limit", type=int, default=None, metavar="N", help="the newest N only")
+    log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     add("history", "show every revision, what it stands on and where it runs; reads no database")
     stubs = add("stubs", "write the Alembic scripts that the SQL files give")
     stubs.add_argument("--check", action="store_true", help="write nothing, end with 1 if any differs")
@@ -115,7 +124,7 @@ def _dispatch(args: argparse.Namespace) -> int:
     else:
         from newel.cli import look
 
-        getattr(look, args.command)(project, args)
+        return getattr(look, args.command)(project, args) or 0
     return 0
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from newel.cli.terminal import coloured, count, print_json, print_table
-from newel.project.graph import load_revisions
+from newel.database.journal import DatabaseState
+from newel.errors import DependencyError
+from newel.project.graph import find_revisions, load_revisions
 from newel.project.project import Project
 
 
@@ -54,17 +57,18 @@ def validate(root: Path, args: argparse.Namespace) -> int:
             print(line)
         for line in (item.hint or "").splitlines():
             print(f"    {line}")
-    others = len(violations) - len(errors)
-    if errors:
-        print(coloured(f"{count(len(errors), 'error')}, {count(others, 'warning')}", "red"))
-    else:
-        print(coloured(f"valid: no error, {count(others, 'warning')}", "green"))
+    found = f"{count(len(errors), 'error')}, {count(len(violations) - len(errors), 'warning')}"
+    revisions = count(len(find_revisions(root)[0]), "revision")
+    print(coloured(f"{revisions}: {found}", "red" if errors else "green"))
     return errors[0].exit_code if errors else 0
 
 
 def env_set(project: Project, args: argparse.Namespace) -> None:
     """Label the database as belonging to another environment."""
+    import psycopg2
+
     from newel.database import journal
+    from newel.database.connection import server_refusal
     from newel.database.lock import migration_lock
     from newel.database.reach import reach
     from newel.migrate.plan import check_applied
@@ -74,13 +78,21 @@ def env_set(project: Project, args: argparse.Namespace) -> None:
     connection = reached.connect()
     try:
         locking = project.environments.locking
-        with migration_lock(connection, locking.timeout_seconds, lambda who: print(f"waiting for {who}")):
+        with migration_lock(
+            connection,
+            locking.timeout_seconds,
+            lambda who: print(f"waiting for another run: {who}", file=sys.stderr),
+        ):
             state = look(connection)
+            _check_branches(project, state)
             check_applied(project.environment_revisions, state.applied_ids)
-            with connection.cursor() as cursor:
-                journal.create_missing(cursor, state)
-                journal.set_environment(cursor, project.settings.environment)
-            connection.commit()
+            try:
+                with connection.cursor() as cursor:
+                    journal.create_missing(cursor, state)
+                    journal.set_environment(cursor, project.settings.environment)
+                connection.commit()
+            except psycopg2.Error as error:
+                raise server_refusal(error, "cannot label the database") from error
     finally:
         connection.close()
     result = {"database": reached.words, "was": state.environment, "is": project.settings.environment}
@@ -88,6 +100,20 @@ def env_set(project: Project, args: argparse.Namespace) -> None:
         print_json(result)
     else:
         print(f"{result['database']}: was {result['was'] or 'without a label'}, is {result['is']} now")
+
+
+def _check_branches(project: Project, state: DatabaseState) -> None:
+    """Refuse a label whose environment does not run what is applied: every later command would refuse it."""
+    runs = {revision.id for revision in project.environment_revisions}
+    others = [item for item in project.revisions if item.id in state.applied_ids and item.id not in runs]
+    if others:
+        back = " && ".join(
+            f"newel down {branch}@base" for branch in sorted({str(item.branch) for item in others})
+        )
+        raise DependencyError(
+            f"{', '.join(item.id for item in others)} applied here, but {project.settings.environment} does not run it",
+            cure=f"Take it back first:  MIGRATION_ENV={state.environment} sh -c '{back}'",
+        )
 
 
 def server(root: Path, args: argparse.Namespace) -> int:

@@ -109,7 +109,7 @@ class _Report:
             line = f"{' and '.join(words)} in {duration(time.perf_counter() - self.started)}"
             print(coloured(line[0].upper() + line[1:], "green"))
         else:
-            print(f"{environment}: nothing to do, {self.reached.words} is where it shall be")
+            print(f"{environment}: nothing to do, {self.reached.words} is there already")
         if self.reached.embedded and (self.done or self.reached.server_started):
             print(
                 f'The server stays running; newel server stop ends it. Connect:  {_psql()} "{self.reached.url}"'

@@ -50,7 +50,7 @@ def describe(params: Mapping[str, str]) -> str:
 
 def mask(text: str) -> str:
     """Blank the password in every URL and `password=` of a text."""
-    text = re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+    text = re.sub(r"(\w+://(?!USER:PASSWORD@)[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
     return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1***", text, flags=re.IGNORECASE)
 
 
@@ -71,10 +71,14 @@ def server_refusal(error: psycopg2.Error, doing: str) -> NewelError:
     """Word a refusal of the server while newel did something of its own, such as making its schema."""
     text = f"{doing}: {(error.diag.message_primary or str(error)).strip()}"
     if error.pgcode == "42501":
+        lacks_create = "for database" in text
         return PermissionDenied(
             text,
             cure="newel runs with the permissions of the user it connects as, who needs CREATE on the database "
-            "for the first run:  GRANT CREATE ON DATABASE ... TO ...",
+            "for the first run:  GRANT CREATE ON DATABASE ... TO ..."
+            if lacks_create
+            else "The user who ran newel first owns its tables. Connect as that user; to look only, another needs\n"
+            "  GRANT USAGE ON SCHEMA newel TO ...;  GRANT SELECT ON ALL TABLES IN SCHEMA newel TO ...;",
         )
     if error.pgcode is None or error.pgcode[:2] in ("08", "57"):
         return ConnectionFailed(text)

@@ -75,7 +75,7 @@ def _acquire(connection: Connection, timeout_seconds: float, waiting: Callable[[
             said = True
         if time.monotonic() > deadline:
             raise NewelError(
-                f"another run holds the lock since more than {timeout_seconds:g} s: "
+                f"another run has held the lock for more than {timeout_seconds:g} s: "
                 f"{holder(connection) or 'it has just let go'}",
                 cure="Wait for it and try again. `migration_locking.timeout_seconds` in env/environments.json is "
                 "how long newel waits; if that session is a leftover, end it with pg_terminate_backend(pid).",

@@ -30,12 +30,16 @@ from newel.errors import NewelError
 from newel.migrate import offline, online
 from newel.migrate.events import log_event
 from newel.migrate.online import Steps
+from newel.migrate.plan import check_known
 from newel.migrate.request import Request, look
 from newel.migrate.state import check_environment
 from newel.project.project import Project, load_project
 
 LISTENER, ENVIRONMENT, COMMAND = "newel_listener", "newel_environment", "newel_command"
 """Keys of alembic's config.attributes: who is told of events, which environment, and `goto` for an upgrade."""
+
+CALLED = "newel_called"
+"""Key of config.attributes: alembic/env.py is newel's and has called run()."""
 
 _DIALECT = "postgresql+psycopg2://"  # SQLAlchemy 2.1 takes postgresql:// for psycopg 3
 
@@ -54,6 +58,7 @@ def run() -> None:
     Raises CommandError with newel's error as its cause.
     """
     environment_context: EnvironmentContext = context._proxy  # type: ignore[attr-defined]
+    environment_context.config.attributes[CALLED] = True
     try:
         _run(environment_context)
     except NewelError as error:
@@ -69,6 +74,11 @@ def _run(env: EnvironmentContext) -> None:
     command = env.context_opts["fn"].__name__
     if command in _REFUSED:
         raise NewelError(_REFUSED[command])
+    if command == "_display_current_history" and not _asks_for_current(config.cmd_opts):
+        env.context_opts["fn"](
+            (), None
+        )  # revision_environment brings `alembic history` here; it needs no database
+        return
     root = Path(config.config_file_name).resolve().parent
     project = load_project(root, os.environ, config.attributes.get(ENVIRONMENT))
     if config.attributes.get("connection") is not None:  # the caller's database, whatever is configured
@@ -92,6 +102,10 @@ def _run(env: EnvironmentContext) -> None:
 
         listener = config.attributes.get(LISTENER, log_event)
         online.run_online(project, request, raw, env.script, listener, migrate)
+
+
+def _asks_for_current(options: Any) -> bool:
+    return bool(options and (options.indicate_current or "current" in (options.rev_range or "")))
 
 
 def _request(env: EnvironmentContext, command: str) -> Request | None:
@@ -128,7 +142,9 @@ def _offline(env: EnvironmentContext, project: Project, request: Request) -> Non
 def _only_look(
     env: EnvironmentContext, project: Project, connection: Connection, raw: Psycopg2Connection
 ) -> None:
-    check_environment(project, look(raw), changes=False)
+    state = look(raw)
+    check_environment(project, state, changes=False)
+    check_known(project.revisions, state.version_rows)
     _configure(env, None, connection=connection, dont_mutate=True)  # looking creates nothing
     with env.begin_transaction():
         env.run_migrations()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from configparser import Error as ConfigParserError
 from typing import Any
 
-from newel.errors import NewelError
+from newel.errors import FileMissing, NewelError
 from newel.migrate.events import Listener
 from newel.migrate.request import Request
 from newel.project.project import Project
@@ -24,7 +25,18 @@ def through_alembic(
 
     from newel.migrate import alembic_env
 
+    if not (project.root / "alembic" / "env.py").is_file():
+        raise FileMissing(
+            "there is no alembic/env.py, through which newel runs revisions",
+            cure="git checkout alembic/env.py",
+        )
     config = Config(str(project.root / "alembic.ini"))
+    try:
+        file_config = config.file_config
+    except ConfigParserError as error:
+        raise NewelError(f"alembic.ini cannot be read: {error}".replace("\n", " ")) from error
+    # Alembic hands the folder to ConfigParser as it is, which stumbles over a % in its name.
+    file_config.set("DEFAULT", "here", str(project.root).replace("%", "%%"))
     config.attributes.update(
         {
             alembic_env.LISTENER: listener,
@@ -45,3 +57,8 @@ def through_alembic(
         if isinstance(error.__cause__, NewelError):
             raise error.__cause__ from error.__cause__.__cause__
         raise NewelError(str(error)) from error
+    if alembic_env.CALLED not in config.attributes:
+        raise NewelError(
+            "nothing was run: alembic/env.py is not newel's",
+            cure="It reads:  from newel.migrate.alembic_env import run  and, below it,  run()",
+        )

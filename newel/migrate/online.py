@@ -18,7 +18,7 @@ from newel.database import journal
 from newel.database.connection import Notices, mask, server_refusal, session_sql
 from newel.database.journal import DatabaseState
 from newel.database.lock import migration_lock
-from newel.errors import NewelError
+from newel.errors import Interrupted, NewelError
 from newel.migrate import runner
 from newel.migrate.events import (
     Listener,
@@ -201,7 +201,7 @@ def _executor(
         file, step, execution = files[path], progress.step, progress.execution
         if step is None or execution is None:
             raise NewelError(f"{path} was asked for outside a step")
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, _kept(progress):
             if file.transactional:
                 cursor.execute(session)
                 count = runner.run_in_transaction(cursor, file)
@@ -254,6 +254,8 @@ def _worded(error: BaseException) -> BaseException:
         worded = server_refusal(refusal, "newel could not record what it did")
         worded.__cause__ = refusal
         return worded
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted; newel stopped behind the statement that was running")
     return error
 
 

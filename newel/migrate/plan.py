@@ -7,7 +7,7 @@ A target X means: every revision of the environment up to X in order of work is 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -48,8 +48,24 @@ def plan(
     return tuple(steps)
 
 
-def check_applied(revisions: Sequence[Revision], applied: Sequence[str]) -> None:
-    """Refuse what no plan can start from: unknown revisions, and a gap below an applied one."""
+def check_applied(revisions: Sequence[Revision], applied: Sequence[str], taken: Iterable[str] = ()) -> None:
+    """Refuse what no plan can start from: unknown revisions, and a gap below an applied one.
+
+    `taken` are the numbers of the whole tree, other environments' too: the cure offers one that is free.
+    """
+    check_known(revisions, applied)
+    done = frozenset(applied)
+    last_applied: dict[str | None, Revision] = {}
+    for revision in reversed(revisions):
+        if revision.id in done:
+            last_applied.setdefault(revision.branch, revision)
+        elif revision.branch in last_applied:
+            taken = [*taken, *(item.id for item in revisions)]
+            raise _below_applied(revision, last_applied[revision.branch], f"{int(max(taken)) + 1:06}")
+
+
+def check_known(revisions: Sequence[Revision], applied: Iterable[str]) -> None:
+    """Refuse a database that holds revisions that are not among these."""
     known = {revision.id for revision in revisions}
     unknown = [item for item in applied if item not in known]
     if unknown:
@@ -57,13 +73,6 @@ def check_applied(revisions: Sequence[Revision], applied: Sequence[str]) -> None
             f"the database holds revision {', '.join(unknown)}, which this checkout lacks for its environment",
             cure="Bring the checkout up to date (git pull), or go to the branch that applied it.",
         )
-    done = frozenset(applied)
-    last_applied: dict[str | None, Revision] = {}
-    for revision in reversed(revisions):
-        if revision.id in done:
-            last_applied.setdefault(revision.branch, revision)
-        elif revision.branch in last_applied:
-            raise _below_applied(revision, last_applied[revision.branch], revisions)
 
 
 def resolve(
@@ -86,13 +95,14 @@ def resolve(
 
 def find_revision(revisions: Sequence[Revision], number: str) -> str:
     """Return the id that a number names: `5`, `000005` or `000005_slug`, whole and never a prefix."""
-    ids = [revision.id for revision in revisions]
-    match = re.fullmatch(r"(\d{1,6})(?:_\w+)?", number)
+    slugs = {revision.id: revision.slug for revision in revisions}
+    match = re.fullmatch(r"([0-9]{1,6})(?:_(\w+))?", number)
     found = f"{int(match[1]):06}" if match else ""
-    if found in ids:
+    if match and found in slugs and match[2] in (None, slugs[found]):
         return found
-    near = get_close_matches(found or number, ids, 1)
-    hint = f"; did you mean {near[0]}?" if near else "; there are none."
+    names = {f"{id}_{slug}": id for id, slug in slugs.items()} | {slug: id for id, slug in slugs.items()}
+    near = get_close_matches(number, names, 1)
+    hint = f"; did you mean {names[near[0]]}?" if near else "" if slugs else "; there are none."
     raise NewelError(f"there is no revision `{number}` in this environment{hint}", cure="See  newel history")
 
 
@@ -129,8 +139,7 @@ def _branch(revisions: Sequence[Revision], applied: Sequence[str], target: str) 
     raise NewelError(f"`{target}` is no target; a branch goes to {branch}@head or {branch}@base")
 
 
-def _below_applied(revision: Revision, applied: Revision, revisions: Sequence[Revision]) -> DependencyError:
-    free = f"{int(max(item.id for item in revisions)) + 1:06}"
+def _below_applied(revision: Revision, applied: Revision, free: str) -> DependencyError:
     moves = "\n".join(
         f"  git mv {path} {path.replace(f'/{revision.id}_', f'/{free}_')}"
         for path in (revision.up, revision.down)

@@ -37,7 +37,9 @@ def check_consistent(project: Project, state: DatabaseState) -> None:
     known = {revision.id for revision in revisions}
     unknown = sorted(state.version_rows - known)
     check_applied(
-        revisions, (*state.applied_ids, *(item for item in unknown if item not in state.applied_ids))
+        revisions,
+        (*state.applied_ids, *(item for item in unknown if item not in state.applied_ids)),
+        [revision.id for revision in project.revisions],
     )
     expected = expected_version_rows(project, state)
     if expected != state.version_rows:

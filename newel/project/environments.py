@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
-from newel.errors import DependencyError, FileMissing, NewelError
+from newel.errors import DependencyError, FileMissing, Location, NewelError
 from newel.project.files import MIGRATIONS
 from newel.project.graph import Revision
 from newel.project.source import excerpt, locate
@@ -108,7 +108,8 @@ class Environments:
         return chosen
 
     def _error(self, kind: type[NewelError], what: str, near: str, cure: str | None = None) -> NewelError:
-        at = max(self.text.find(json.dumps(near).encode()), 0)
+        key = re.search(re.escape(json.dumps(near).encode()) + rb"\s*:", self.text)  # an environment
+        at = key.start() if key else max(self.text.find(json.dumps(near).encode()), 0)
         return kind(what, where=locate(self.text, at, PATH), excerpt=excerpt(self.text, at), cure=cure)
 
 
@@ -120,7 +121,9 @@ def load_environments(root: Path) -> Environments:
     """
     try:
         text = (root / PATH).read_bytes()
-    except FileNotFoundError:
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise NewelError(f"cannot read the file: {error.strerror}", where=Location(PATH)) from error
         raise FileMissing(
             f"there is no {PATH} in {root}",
             cure='The smallest one is  {"environments": {"development": {}}}',
@@ -150,7 +153,7 @@ class _Reader:
         if not named:
             self._refuse("it names no environment", ())
         current = top.get("current_environment")
-        if current is not None and current not in named:
+        if current is not None and (not isinstance(current, str) or current not in named):
             what = f"current_environment is `{current}`, which `environments` does not name"
             self._refuse(what + _suggestion(str(current), named), ("current_environment",))
         return Environments(
@@ -190,7 +193,7 @@ class _Reader:
             fits = {
                 "bool": isinstance(item, bool),
                 "float": isinstance(item, int | float) and not isinstance(item, bool) and item >= 0,
-                "str | None": isinstance(item, str) and bool(re.fullmatch(r"\d+ ?(us|ms|s|min|h|d)?", item)),
+                "str | None": isinstance(item, str) and _is_time(item),
             }[wanted]
             if not fits:
                 words = {
@@ -235,6 +238,13 @@ class _Reader:
                 )
             made[key] = value
         return made
+
+
+def _is_time(text: str) -> bool:
+    """Say whether PostgreSQL takes the text for a timeout: below 2^31 milliseconds, which is 24 days."""
+    match = re.fullmatch(r"([0-9]+) ?(us|ms|s|min|h|d)?", text)
+    units = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+    return match is not None and int(match[1]) * units[match[2] or "ms"] < 2**31
 
 
 def _suggestion(word: str, words: Any) -> str:

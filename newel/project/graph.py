@@ -102,6 +102,12 @@ def _without_counterpart(name: FileName, names: Sequence[FileName]) -> NewelErro
         for item in names
         if item.number == name.number and item.direction == other and item.path != wanted
     ]
+    if near and name.direction == "down":
+        return FileMissing(
+            f"its up file is {near[0].path}, whose down file would be {near[0].counterpart}",
+            where=Location(name.path),
+            cure=f"git mv {name.path} {near[0].counterpart}",
+        )
     if near:
         return FileMissing(
             f"its {other} file {wanted} is missing, but there is {near[0].path}",

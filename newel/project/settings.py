@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from newel.errors import Location, NewelError
@@ -48,11 +49,14 @@ def load_settings(
 
     Raises NewelError for an unknown environment and for a variable that makes no sense.
     """
-    chosen = env or environ.get("MIGRATION_ENV") or None
-    name = environments.get(chosen or environments.current or DEFAULT_ENVIRONMENT).name
+    chosen = (environ.get("MIGRATION_ENV") or None) if env is None else env
+    assumed = environments.current or DEFAULT_ENVIRONMENT
+    name = environments.get(assumed if chosen is None else chosen).name
     path = f"env/{name}.env"
     variables = _read_env_file(root, path)
     connection = _connection(variables, path) if not environ.get("DATABASE_URL") else {}
+    if environ.get("DATABASE_HOST"):
+        connection.pop("password", None)  # it was meant for the host that the file names
     connection |= _connection(environ, "the environment variables")
     database = connection.get("dbname", DEFAULT_DATABASE)
     debug = (environ.get("MIGRATION_DEBUG") or variables.get("MIGRATION_DEBUG") or "").lower()
@@ -73,18 +77,27 @@ def _reaches(connection: Mapping[str, str]) -> bool:
 def _read_env_file(root: Path, path: str) -> dict[str, str]:
     if not (root / path).is_file():
         return {}
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
+    known = ("DATABASE_URL", *PARTS)
+    values: dict[str, str] = {}
     try:
-        values = dotenv_values(root / path, interpolate=False)
+        with (root / path).open(encoding="utf-8-sig") as stream:
+            lines = list(parse_stream(stream))
     except UnicodeDecodeError:
         raise NewelError("not valid UTF-8", where=Location(path)) from None
-    for name in values:
-        if name.startswith("DATABASE_") and name not in (*PARTS, "DATABASE_URL"):
-            raise NewelError(
-                f"unknown variable {name}; there are DATABASE_URL, {', '.join(PARTS)}", where=Location(path)
-            )
-    return {name: value for name, value in values.items() if value}
+    for item in lines:
+        text = item.original.string  # begins with the blank lines before the entry
+        where = Location(path, item.original.line + text[: len(text) - len(text.lstrip())].count("\n"))
+        if item.error or (item.key is not None and item.value is None):
+            raise NewelError("a line reads NAME=value, or begins with #", where=where)
+        if item.key and item.key.startswith("DATABASE_") and item.key not in known:
+            near = get_close_matches(item.key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise NewelError(f"unknown variable {item.key}; {hint}", where=where)
+        if item.key and item.value:
+            values[item.key] = item.value
+    return values
 
 
 def _connection(variables: Mapping[str, str], where: str) -> dict[str, str]:
@@ -105,9 +118,13 @@ def _parse_url(url: str | None, where: str) -> dict[str, str]:
     try:
         parsed: dict[str, str] = parse_dsn(plain)
     except ProgrammingError:
+        parsed = {}
+    # A password with a bare @ or / spills into host, port and name, and would be printed with them.
+    spilt = any("@" in parsed.get(key, "") for key in ("host", "port", "dbname"))
+    if not parsed or spilt or not parsed.get("port", "1").replace(",", "").isdigit():
         raise NewelError(
             f"DATABASE_URL in {where} cannot be read as a PostgreSQL URL",
-            cure="It reads postgresql://USER:PASSWORD@HOST:PORT/NAME; in USER and PASSWORD, write @ as %40, "
-            "/ as %2F, : as %3A and % as %25.",
-        ) from None
+            cure="It reads postgresql://USER:PASSWORD@HOST:PORT/NAME with a number as PORT; in USER, PASSWORD and "
+            "NAME, write @ as %40, / as %2F, : as %3A and % as %25.",
+        )
     return parsed

@@ -56,7 +56,7 @@ def check(root: Path, revisions: Sequence[Revision]) -> list[NewelError]:
         if not script.is_file():
             what = f"its Alembic script {revision.script} is missing"
             problems.append(NewelError(what, where=Location(revision.up), cure="newel stubs"))
-        elif script.read_text(encoding="utf-8") != script_text(revision):
+        elif script.read_text(encoding="utf-8", errors="replace") != script_text(revision):
             what = f"differs from what {revision.up} gives; a script is derived, its SQL file is the truth"
             problems.append(NewelError(what, where=_first_difference(root, revision), cure="newel stubs"))
     for path in _orphans(root, revisions):
@@ -75,7 +75,7 @@ def write(root: Path, revisions: Sequence[Revision]) -> tuple[list[str], list[st
     for revision in revisions:
         script = root / revision.script
         text = script_text(revision)
-        if not script.is_file() or script.read_text(encoding="utf-8") != text:
+        if not script.is_file() or script.read_text(encoding="utf-8", errors="replace") != text:
             script.parent.mkdir(parents=True, exist_ok=True)
             script.write_text(text, encoding="utf-8")
             written.append(revision.script)
@@ -95,7 +95,7 @@ def _orphans(root: Path, revisions: Sequence[Revision]) -> Iterator[str]:
 
 
 def _first_difference(root: Path, revision: Revision) -> Location:
-    found = (root / revision.script).read_text(encoding="utf-8").splitlines()
+    found = (root / revision.script).read_text(encoding="utf-8", errors="replace").splitlines()
     wanted = script_text(revision).splitlines()
     same = next(
         (number for number, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]),

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from small_project import Project, Role
 
 MakeRole = Callable[[str], Role]
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "log"])
-def test_a_server_that_is_down_ends_with_3(project: Project, command: str) -> None:
-    refused = project.newel(command, DATABASE_URL="postgresql://app@localhost:1/service")
-    assert refused.code == 3
-    assert "cannot connect to service on localhost:1 as app" in refused.err
-    assert "DATABASE_PORT" in refused.err
+def test_a_server_that_is_down_ends_with_3(project: Project) -> None:
+    for command in (("up",), ("down",), ("status",), ("log",), ("env", "set", "development")):
+        refused = project.newel(*command, DATABASE_URL="postgresql://app@localhost:1/service")
+        assert refused.code == 3
+        assert "cannot connect to service on localhost:1 as app" in refused.err
+        assert "DATABASE_PORT" in refused.err
 
 
 def test_a_missing_database_ends_with_3_and_the_command_that_makes_it(project: Project) -> None:

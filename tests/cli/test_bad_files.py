@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,20 +24,12 @@ def _remove(project: Project, path: str) -> None:
     (project.root / path).unlink()
 
 
-def _move(project: Project, path: str, to: str) -> None:
-    (project.root / path).rename(project.root / to)
-
-
 def missing_down(project: Project) -> None:
     _remove(project, DOWN)
 
 
 def missing_up(project: Project) -> None:
     _remove(project, UP)
-
-
-def misnamed_down(project: Project) -> None:
-    _move(project, DOWN, "sql/migrations/000005_fifht.down.sql")
 
 
 def unfit_name(project: Project) -> None:
@@ -84,44 +77,63 @@ def fifth_is(kind: str) -> Callable[[Project], None]:
     return spoil
 
 
-CASES = [
-    (missing_down, 2, (UP, DOWN)),
-    (missing_up, 2, (UP, DOWN)),
-    (misnamed_down, 2, (UP, "000005_fifht.down.sql", f"git mv sql/migrations/000005_fifht.down.sql {DOWN}")),
-    (unfit_name, 1, ("sql/migrations/6-Sixth Thing.up.sql", "000006_sixth_thing.up.sql")),
-    (number_twice, 5, (UP, "sql/migrations/000005_other.up.sql", "newel stubs")),
-    (number_twice_across_folders, 5, (UP, "sql/migrations/development/000005_other.up.sql")),
-    (script_differs, 1, ("alembic/versions/000001_first.py:1", "000001_first.up.sql", "newel stubs")),
-    (script_missing, 1, (UP, "alembic/versions/000005_fifth.py", "newel stubs")),
-    (script_without_sql, 1, ("alembic/versions/by_hand.py", "git rm alembic/versions/by_hand.py")),
-    (fifth_is("nul"), 1, (f"{UP}:2:10", "NUL")),
-    (fifth_is("latin"), 1, (f"{UP}:2:10", "0xfc", "iconv")),
-    (fifth_is("utf16"), 1, (f"{UP}:1:1", "UTF-8")),
-    (fifth_is("psql"), 1, (f"{UP}:2:1", "psql command", "     2 | \\set x 1")),
-    (fifth_is("commit"), 1, (f"{UP}:2:3", "COMMIT")),
-    (fifth_is("begin"), 1, (f"{UP}:2:1", "START TRANSACTION")),
-    (fifth_is("syntax"), 1, (f"{UP}:2:13", 'syntax error at or near "WHERE"')),
-    (fifth_is("unfinished"), 1, (f"{UP}:2:8", "unterminated")),
-    (fifth_is("bom_crlf"), 1, (f"{UP}:2:1", 'syntax error at or near "SELEC"')),
-    (fifth_is("directive"), 1, (f"{UP}:1:11", "did you mean `no-transaction`?")),
-]
+CASES: dict[str, tuple[Callable[[Project], None], int, tuple[str, ...]]] = {
+    "missing down": (missing_down, 2, (UP, DOWN)),
+    "missing up": (missing_up, 2, (UP, DOWN)),
+    "number twice": (number_twice, 5, (UP, "sql/migrations/000005_other.up.sql", "newel stubs")),
+    "number twice in two folders": (number_twice_across_folders, 5, (UP, "development/000005_other.up.sql")),
+    "unfit name": (unfit_name, 1, ("sql/migrations/6-Sixth Thing.up.sql", "000006_sixth_thing.up.sql")),
+    "script differs": (script_differs, 1, ("alembic/versions/000001_first.py:1", "newel stubs")),
+    "script missing": (script_missing, 1, (UP, "alembic/versions/000005_fifth.py", "newel stubs")),
+    "script without sql": (script_without_sql, 1, ("git rm alembic/versions/by_hand.py",)),
+    "NUL": (fifth_is("nul"), 1, (f"{UP}:2:10", "NUL")),
+    "Latin-1": (fifth_is("latin"), 1, (f"{UP}:2:10", "0xfc", "iconv")),
+    "UTF-16": (fifth_is("utf16"), 1, (f"{UP}:1:1", "UTF-8")),
+    "psql command": (fifth_is("psql"), 1, (f"{UP}:2:1", "psql command", "     2 | \\set x 1")),
+    "COMMIT": (fifth_is("commit"), 1, (f"{UP}:2:3", "COMMIT")),
+    "START TRANSACTION": (fifth_is("begin"), 1, (f"{UP}:2:1", "START TRANSACTION")),
+    "syntax error": (fifth_is("syntax"), 1, (f"{UP}:2:13", 'syntax error at or near "WHERE"')),
+    "unfinished string": (fifth_is("unfinished"), 1, (f"{UP}:2:8", "unterminated")),
+    "mark and CRLF": (fifth_is("bom_crlf"), 1, (f"{UP}:2:1", 'syntax error at or near "SELEC"')),
+    "directive": (fifth_is("directive"), 1, (f"{UP}:1:11", "did you mean `no-transaction`?")),
+}
+"""What is wrong, the exit code, and words that the error holds."""
 
 
-@pytest.mark.parametrize(("spoil", "code", "words"), CASES)
-def test_a_bad_file_is_refused_before_anything_runs(
-    applied: Project, spoil: Callable[[Project], None], code: int, words: tuple[str, ...]
-) -> None:
+def test_a_misnamed_down_file_is_to_be_renamed_after_its_up_file(applied: Project) -> None:
     applied.pair("000005", "fifth")
     applied.stubs()
-    spoil(applied)
+    misnamed = "sql/migrations/000005_fifht.down.sql"
+    (applied.root / DOWN).rename(applied.root / misnamed)
     with applied.nothing_changes():
         refused = applied.newel("up")
         validated = applied.newel("validate")
-    assert refused.code == code, refused.err
-    assert validated.code == code, validated.out
-    for word in words:
-        assert word in refused.err
-        assert word in validated.out
+    assert refused.code == validated.code == 2
+    for said in (refused.err, validated.out):
+        assert UP in said
+        assert f"git mv {misnamed} {DOWN}" in said
+        assert f"git mv {UP}" not in said
+
+
+def test_a_bad_file_is_refused_before_anything_runs(applied: Project) -> None:
+    applied.pair("000005", "fifth")
+    applied.stubs()
+    sound = applied.root.with_name("sound")
+    shutil.copytree(applied.root, sound)
+    wrong = []
+    with applied.nothing_changes():
+        for case, (spoil, code, words) in CASES.items():
+            shutil.rmtree(applied.root)
+            shutil.copytree(sound, applied.root)
+            spoil(applied)
+            for command in ("up", "validate"):
+                refused = applied.newel(command)
+                said = refused.out + refused.err
+                if refused.code != code or any(word not in said for word in words):
+                    wrong.append((case, command, refused.code, said))
+        shutil.rmtree(applied.root)
+        shutil.copytree(sound, applied.root)
+    assert wrong == []
 
 
 def test_plain_alembic_refuses_bad_files_alike(applied: Project) -> None:
@@ -204,26 +216,40 @@ ENVIRONMENTS = [
     ('{"environments": {\n  "development": {"config": {"lock_timout": "1s"}}}}', 1, "did you mean `lock_timeout`?"),
     ('{"environments": {"development": {"config": {\n "require_approval": "yes"}}}}', 1, ":2:2: `require_approval`"),
     ('{"environments": {"development": {}},\n"current_environment": "develpment"}', 1, ":2:1: current_environment"),
-    ('{"environments": {"development": {}},\n"current_environment": ["development"]}', 1, ":2:1: "),
     ('{"environments": {"development": {}, "development": {}}}', 1, "stands twice"),
     ('{"environment": {}}', 1, ":1:2: unknown key `environment`; did you mean `environments`?"),
     ("", 1, ":1:1: not valid JSON"),
     ("[]", 1, ":1:1: "),
     ('{"environments": {"development": {\n"migrations": ["development/000009_no.up.sql"]}}}', 2, ":2:16: "),
-    ('{"environments": {"development": {"config": {"lock_timeout": "9999999999d"}}}}', 1, "lock_timeout"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "code", "words"), ENVIRONMENTS)
-def test_a_bad_environments_json_is_refused_with_line_and_column(
-    applied: Project, text: str, code: int, words: str
-) -> None:
+def test_a_bad_environments_json_is_refused_with_line_and_column(applied: Project) -> None:
+    sound = (applied.root / "env/environments.json").read_bytes()
+    wrong = []
+    with applied.nothing_changes():
+        for text, code, words in ENVIRONMENTS:
+            applied.write("env/environments.json", text)
+            refused = applied.newel("up")
+            if refused.code != code or "env/environments.json" not in refused.err or words not in refused.err:
+                wrong.append((text, refused.code, refused.err))
+        applied.write("env/environments.json", sound)
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"environments": {"development": {}},\n"current_environment": ["development"]}',
+        '{"environments": {"development": {"config": {\n"lock_timeout": "9999999999d"}}}}',
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_where_it_stands(applied: Project, text: str) -> None:
     applied.write("env/environments.json", text)
     with applied.nothing_changes():
         refused = applied.newel("up")
-    assert refused.code == code, refused.err
-    assert "env/environments.json" in refused.err
-    assert words in refused.err
+    assert refused.code == 1
+    assert "env/environments.json:2:1: " in refused.err
 
 
 def test_a_missing_environments_json_ends_with_2(applied: Project) -> None:

@@ -155,7 +155,7 @@ def test_validate_finds_everything_at_once(project: Project) -> None:
 def test_validate_of_a_sound_project_ends_with_0(project: Project) -> None:
     shown = project.newel("validate")
     assert shown.code == 0
-    assert shown.out == "valid: no error, 0 warnings\n"
+    assert shown.out == "4 revisions: 0 errors, 0 warnings\n"
     assert project.newel("validate", "--json").json == []
 
 
