@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +75,18 @@ class Database:
         self._run("downgrade", target)
 
     def _run(self, command: Any, target: str) -> None:
-        from newel.migrate.invoke import through_alembic
+        from newel.database.connection import connect
+        from newel.migrate.direct import run_direct
         from newel.migrate.request import Request
         from newel.project.project import load_project
 
         project = load_project(self.root, {}, self.environment)
-        through_alembic(project, Request(command, target), lambda _: None, connection=self.engine())
+        project = replace(project, settings=replace(project.settings, connection=None))
+        connection = connect(self.server.params(self.name))
+        try:
+            run_direct(project, Request(command, target), connection, lambda _: None)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close what connect() has opened."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
+from newel.migrate.direct import run_direct
 from newel.migrate.events import Event
 from newel.migrate.invoke import through_alembic
 from newel.migrate.request import Request
@@ -23,8 +25,8 @@ pytest_plugins = ["newel.testing"]
 class MadeProject:
     """A small project of its own in a temporary folder."""
 
-    def __init__(self, root: Path, source: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, source: Path, way: str) -> None:
+        self.root, self.way = root, way
         (root / "alembic").mkdir(parents=True)
         (root / "sql" / "migrations").mkdir(parents=True)
         shutil.copy(source / "alembic.ini", root)
@@ -47,19 +49,29 @@ class MadeProject:
         return base / f"{name}.up.sql"
 
     def run(
-        self, command: Any, target: str, engine: Any, environment: str = "development", **options: Any
+        self, command: Any, target: str, database: Any, environment: str = "development", **options: Any
     ) -> list[Event]:
-        """Run a request through Alembic on an engine or connection, and return its events."""
+        """Run a request on an engine or connection, directly or through Alembic, and return its events."""
         events: list[Event] = []
         project = load_project(self.root, {}, environment)
-        through_alembic(project, Request(command, target, **options), events.append, connection=engine)
+        if self.way == "direct" and isinstance(database, Engine) and not options:
+            connection = database.raw_connection()
+            try:
+                run_direct(project, Request(command, target), connection.driver_connection, events.append)
+            finally:
+                connection.close()
+        elif command == "goto" and not options:  # Alembic has no such command
+            for part in ("downgrade", "upgrade"):
+                through_alembic(project, Request(part, target), events.append, connection=database)
+        else:
+            through_alembic(project, Request(command, target, **options), events.append, connection=database)
         return events
 
 
-@pytest.fixture
-def made(tmp_path: Path, project_root: Path) -> MadeProject:
-    """A project without revisions."""
-    return MadeProject(tmp_path / "project", project_root)
+@pytest.fixture(params=["alembic", "direct"])
+def made(request: pytest.FixtureRequest, tmp_path: Path, project_root: Path) -> MadeProject:
+    """A project without revisions; what a test asks of it holds for both ways of running it."""
+    return MadeProject(tmp_path / "project", project_root, request.param)
 
 
 @pytest.fixture

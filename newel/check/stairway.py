@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.catalog import snapshot
 from newel.database.difference import CatalogDifference, difference
-from newel.migrate.invoke import through_alembic
+from newel.migrate.direct import run_direct
 from newel.migrate.plan import Command
 from newel.migrate.request import Request
 from newel.project.files import read
@@ -40,27 +40,27 @@ class Climb:
         return f"{self.revision.id}_{self.revision.slug}: {words}\n{self.difference or ''}".rstrip()
 
 
-def climb(project: Project, engine: Any, connection: Connection) -> Iterator[Climb]:
+def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Climb]:
     """Take each revision of the project's environment up, down and up, and yield what came of it.
 
-    `engine` and `connection` lead to the same empty throwaway database; the connection is in autocommit mode.
+    Two connections to one empty throwaway database: one to run, one in autocommit mode to look.
     Raises NewelError if a file fails.
     """
 
     def run(command: Command, target: str) -> None:
-        through_alembic(project, Request(command, target), lambda _: None, connection=engine)
+        run_direct(project, Request(command, target), runs, lambda _: None)
 
     for revision in project.environment_revisions:
-        before = snapshot(connection)
+        before = snapshot(looks)
         run("upgrade", "+1")
         if read(project.root, revision.down).directives.irreversible:
             yield Climb(revision, "irreversible")
             continue
-        after = snapshot(connection)
+        after = snapshot(looks)
         run("downgrade", "-1")
-        left = difference(before, snapshot(connection))
+        left = difference(before, snapshot(looks))
         run("upgrade", "+1")
-        again = difference(after, snapshot(connection))
+        again = difference(after, snapshot(looks))
         if left:
             yield Climb(revision, "down differs", left)
         elif again:

@@ -39,20 +39,18 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
         through_alembic(project, Request(command, target), lambda _: None, sql=True)
         return
     reached = reach(project.settings, project.root, os.environ, create=True)
+    report = _Report(project, reached, as_json=args.json)
     connection = reached.connect()
     try:
         steps = pending_steps(project, look(connection), Request(command, target))
+        if steps:
+            from newel.migrate.direct import run_direct
+
+            report.begin(steps)
+            run_direct(project, Request(command, target), connection, report.listen)
     finally:
         connection.close()
-    report = _Report(project, reached, as_json=args.json)
-    if steps:
-        from newel.migrate.invoke import through_alembic
-
-        report.begin(steps)
-        try:
-            through_alembic(project, Request(command, target), report.listen)
-        finally:
-            report.end_line()
+        report.end_line()
     report.summary()
 
 

@@ -166,8 +166,8 @@ def begin(
     The commit of this row need not be flushed to disk at once: WAL is flushed in order, so whatever the
     execution itself commits takes the row along, and if it commits nothing, nothing is lost with the row.
     """
-    cursor.execute("SET LOCAL synchronous_commit TO off")
     cursor.execute(
+        "SET LOCAL synchronous_commit TO off; "
         "INSERT INTO newel.journal (revision, slug, direction, environment, result, checksum, application) "
         "VALUES (%s, %s, %s, %s, 'started', %s, %s) RETURNING id",
         (revision, slug, direction, environment, checksum, APPLICATION_NAME),

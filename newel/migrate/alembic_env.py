@@ -16,7 +16,7 @@ from typing import Any
 
 from alembic import context
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.util import CommandError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812 - it is a class
@@ -27,16 +27,18 @@ from newel.database.connection import mask
 from newel.database.journal import SCHEMA
 from newel.database.reach import reach
 from newel.errors import NewelError
-from newel.migrate import offline, online
+from newel.migrate import offline
 from newel.migrate.events import log_event
-from newel.migrate.online import Steps
+from newel.migrate.offline import Steps, revision_step
 from newel.migrate.plan import check_known
 from newel.migrate.request import Request, look
+from newel.migrate.run import Work
+from newel.migrate.run import run as run_with
 from newel.migrate.state import check_environment
 from newel.project.project import Project, load_project
 
-LISTENER, ENVIRONMENT, COMMAND = "newel_listener", "newel_environment", "newel_command"
-"""Keys of alembic's config.attributes: who is told of events, which environment, and `goto` for an upgrade."""
+LISTENER, ENVIRONMENT = "newel_listener", "newel_environment"
+"""Keys of alembic's config.attributes: who is told of events, and which environment."""
 
 CALLED = "newel_called"
 """Key of config.attributes: alembic/env.py is newel's and has called run()."""
@@ -95,13 +97,30 @@ def _run(env: EnvironmentContext) -> None:
             _only_look(env, project, connection, raw)
             return
 
-        def migrate(steps: Steps, execute: Callable[[str, MigrationContext], None]) -> None:
-            _configure(env, execute, connection=connection, fn=steps)
-            with env.begin_transaction():
-                env.run_migrations()
-
         listener = config.attributes.get(LISTENER, log_event)
-        online.run_online(project, request, raw, env.script, listener, migrate)
+        run_with(project, request, raw, listener, lambda work: _drive(env, connection, request, work))
+
+
+def _drive(env: EnvironmentContext, connection: Connection, request: Request, work: Work) -> None:
+    """Let Alembic's own loop carry out the work: it calls the scripts, and they what `newel_execute` is."""
+
+    def alembic_steps(_: tuple[str, ...], migration_context: MigrationContext) -> Iterator[RevisionStep]:
+        for step in work.steps:
+            alembic_step = revision_step(env.script, step)
+            if request.stamp:
+
+                def stamp() -> None:
+                    work.execute(migration_context.autocommit_block)
+
+                alembic_step.migration_fn = stamp
+            yield alembic_step
+
+    def execute(_: str, migration_context: MigrationContext) -> None:
+        work.execute(migration_context.autocommit_block)
+
+    _configure(env, execute, connection=connection, fn=alembic_steps)
+    with env.begin_transaction():
+        env.run_migrations()
 
 
 def _asks_for_current(options: Any) -> bool:
@@ -121,8 +140,6 @@ def _request(env: EnvironmentContext, command: str) -> Request | None:
         )
     if command == "do_stamp":
         return Request("goto", targets[0], stamp=True, purge=env.context_opts.get("purge", False))
-    if env.config.attributes.get(COMMAND) == "goto":
-        return Request("goto", targets[0])
     return Request("upgrade" if command == "upgrade" else "downgrade", targets[0])
 
 

@@ -41,7 +41,6 @@ def through_alembic(
         {
             alembic_env.LISTENER: listener,
             alembic_env.ENVIRONMENT: project.settings.environment if project.settings.named else None,
-            alembic_env.COMMAND: request.command,
         }
     )
     if connection is not None:

@@ -11,13 +11,20 @@ from alembic.script import ScriptDirectory
 from newel.database import journal, lock
 from newel.database.connection import APPLICATION_NAME, quote_literal, session_sql
 from newel.errors import NewelError
-from newel.migrate.online import Steps, read_files, revision_step
 from newel.migrate.plan import Step, plan, resolve
 from newel.migrate.request import Request
+from newel.migrate.run import read_files
 from newel.project.files import SqlFile
 from newel.project.graph import heads
 from newel.project.project import Project
 from newel.project.statements import Statement
+
+Steps = Callable[[tuple[str, ...], MigrationContext], Iterator[RevisionStep]]
+
+
+def revision_step(script: ScriptDirectory, step: Step) -> RevisionStep:
+    """Return Alembic's step for one of newel's plan."""
+    return RevisionStep(script.revision_map, script.get_revision(step.revision.id), step.direction == "up")
 
 
 def starting_point(project: Project, start: str | None) -> tuple[str, ...]:

@@ -25,6 +25,11 @@ class Step:
     revision: Revision
     direction: Literal["up", "down"]
 
+    @property
+    def path(self) -> str:
+        """The SQL file that the step runs."""
+        return self.revision.up if self.direction == "up" else self.revision.down
+
 
 def plan(
     revisions: Sequence[Revision], applied: Sequence[str], command: Command, target: str

@@ -12,7 +12,7 @@ from pathlib import Path
 from newel.errors import FileMissing, Location, NewelError
 from newel.project.directives import Directives, read_directives
 from newel.project.source import excerpt, locate
-from newel.project.statements import Statement, split
+from newel.project.statements import WINDOW, Statement, split
 
 MIGRATIONS = "sql/migrations"
 """Where the revisions lie, relative to the project's root; environments have a folder of their own inside."""
@@ -51,6 +51,8 @@ class SqlFile:
     data: bytes = field(repr=False)
     directives: Directives
     transactional: bool
+    kept: tuple[Statement, ...] | None = field(default=None, repr=False)
+    """The statements of a file of one window; None for a larger one."""
 
     @property
     def checksum(self) -> str:
@@ -58,8 +60,8 @@ class SqlFile:
         return hashlib.sha256(self.data).hexdigest()
 
     def statements(self) -> Iterator[Statement]:
-        """Split the file again: of a large one only a window of statements is in memory at a time."""
-        return split(self.data, self.path)
+        """Return the statements; a large file is split again, with a window of them in memory at a time."""
+        return split(self.data, self.path) if self.kept is None else iter(self.kept)
 
 
 def list_files(root: Path) -> tuple[list[FileName], list[NewelError]]:
@@ -109,8 +111,9 @@ def read(root: Path, path: str) -> SqlFile:
         raise NewelError(f"cannot read the file: {error.strerror}", where=Location(path)) from error
     _check_encoding(data, path)
     directives = read_directives(data, path)
-    needs_autocommit = [statement.needs_autocommit for statement in split(data, path)]
-    return SqlFile(path, data, directives, not (directives.no_transaction or any(needs_autocommit)))
+    kept = tuple(split(data, path)) if len(data) <= WINDOW else None
+    autocommit = sum(item.needs_autocommit for item in (split(data, path) if kept is None else kept))
+    return SqlFile(path, data, directives, not (directives.no_transaction or autocommit), kept)
 
 
 def _check_encoding(data: bytes, path: str) -> None:

@@ -45,7 +45,11 @@ def test_newel_pg_bin_comes_first(tmp_path: Path) -> None:
     ("says", "programs", "reason"),
     [
         ("", ("pg_ctl",), "has no program initdb, postgres"),
-        ("postgres (PostgreSQL) 13.22", binaries.NEEDED, "holds PostgreSQL 13.22, and newel needs 14 or later"),
+        (
+            "postgres (PostgreSQL) 13.22",
+            binaries.NEEDED,
+            "holds PostgreSQL 13.22, and newel needs 14 or later",
+        ),
         ("postgres (PostgreSQL) 9.6.24", binaries.NEEDED, "holds PostgreSQL 9.6.24"),
         ("hello", binaries.NEEDED, "is not PostgreSQL: --version says 'hello'"),
     ],
@@ -72,7 +76,9 @@ def test_a_program_that_does_not_run_is_no_server(tmp_path: Path) -> None:
 
 
 def test_a_client_only_installation_is_passed_over(tmp_path: Path, bare: dict[str, str]) -> None:
-    client = installation(tmp_path / "client", "psql (PostgreSQL) 15.1", ("psql", "pg_dump", "pg_ctl", "postgres"))
+    client = installation(
+        tmp_path / "client", "psql (PostgreSQL) 15.1", ("psql", "pg_dump", "pg_ctl", "postgres")
+    )
     server = installation(tmp_path / "server", "postgres (PostgreSQL) 15.1")
     config = tmp_path / "config"
     installation(config, str(server), ("pg_config",))

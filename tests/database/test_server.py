@@ -187,7 +187,10 @@ def test_the_url_and_the_parameters_lead_to_the_database(shared: tuple[Path, ser
 def test_two_processes_at_once_start_one_server_and_leave_no_pipe_open(project: Path) -> None:
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", START_IN_A_PROCESS, project], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", START_IN_A_PROCESS, project],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]
@@ -196,7 +199,9 @@ def test_two_processes_at_once_start_one_server_and_leave_no_pipe_open(project: 
     assert server.start(project, os.environ).started is False
 
 
-def test_a_pid_file_that_names_an_unrelated_process_is_no_obstacle_and_the_process_lives(project: Path) -> None:
+def test_a_pid_file_that_names_an_unrelated_process_is_no_obstacle_and_the_process_lives(
+    project: Path,
+) -> None:
     started = server.start(project, os.environ)
     pid_file = started.data / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
@@ -239,7 +244,7 @@ def test_after_kill_9_with_sessions_open_the_next_start_has_the_data(project: Pa
 
 
 def test_any_project_path_will_do(make_project: Callable[[str], Path]) -> None:
-    project = make_project("spaces, it's \"$HOME\" `x`; ü %d/" + "/".join(["a" * 60] * 3))
+    project = make_project('spaces, it\'s "$HOME" `x`; ü %d/' + "/".join(["a" * 60] * 3))
     assert len(str(project)) > 107
     started = server.start(project, os.environ)
     assert len(str(started.socket_dir)) < 60
@@ -352,7 +357,9 @@ def test_data_is_started_with_the_programs_of_its_own_major_version(project: Pat
         pytest.skip("takes two major versions of PostgreSQL")
     preferred = binaries.find(without_choice())
     other = next(found for found in at_hand if found.major != preferred.major)
-    assert server.start(project, {**os.environ, "NEWEL_PG_BIN": str(other.folder)}).binaries.major == other.major
+    assert (
+        server.start(project, {**os.environ, "NEWEL_PG_BIN": str(other.folder)}).binaries.major == other.major
+    )
     server.stop(project)
     again = server.start(project, without_choice())
     assert (again.started, again.binaries.major) == (True, other.major)
@@ -381,7 +388,8 @@ def test_a_database_is_created_once_even_by_two_at_once(shared: tuple[Path, serv
     _, started = shared
     made: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: made.append(server.ensure_database(started, "service_db"))) for _ in range(4)
+        threading.Thread(target=lambda: made.append(server.ensure_database(started, "service_db")))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -486,7 +494,9 @@ def test_a_throwaway_server_goes_when_its_process_is_killed() -> None:
         "with server.throwaway(os.environ) as s:\n"
         "    print(s.pid, s.data.parent, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, timeout=60
+    )
     assert done.returncode == -signal.SIGKILL
     pid, folder = done.stdout.strip().split(" ", 1)
     wait_until_gone(int(pid))

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from conftest import MadeProject
 
 from newel.errors import ConnectionFailed, DependencyError, NewelError
 from newel.migrate.events import Noticed, StepFinished, Waiting
@@ -503,3 +504,34 @@ def test_events_of_waiting_name_the_holder(made, database):
             pass
     assert "pid" in said[0]
     assert Waiting(said[0]).holder == said[0]
+
+
+def test_both_ways_of_running_leave_the_same_rows(made, new_database, rows):
+    other = MadeProject(
+        made.root.parent / "other", made.root, "direct" if made.way == "alembic" else "alembic"
+    )
+    for project in (made, other):
+        for number in (1, 2, 4, 5, 7, 9):
+            project.pair(f"{number:06}_main", *table(f"main_{number}"))
+        for number in (3, 6, 8):
+            project.pair(f"{number:06}_dev", *table(f"dev_{number}"), folder="development")
+    one, two = new_database(), new_database()
+    for command, target in (
+        ("upgrade", "+4"),
+        ("upgrade", "head"),
+        ("downgrade", "development@base"),
+        ("upgrade", "000008"),
+        ("downgrade", "-3"),
+        ("goto", "5"),
+        ("downgrade", "base"),
+        ("upgrade", "development@head"),
+        ("upgrade", "head"),
+    ):
+        for project, database in ((made, one), (other, two)):
+            project.run(command, target, database.engine())
+        for query in (
+            "SELECT version_num FROM newel.alembic_version ORDER BY 1",
+            "SELECT revision, slug, direction, environment, result, statements_done, statement_begun, checksum, error, "
+            "executed_by, application FROM newel.journal ORDER BY id",
+        ):
+            assert rows(one, query) == rows(two, query), (command, target)

@@ -12,6 +12,8 @@ from newel.project.project import load_project
 def test_every_down_file_restores_the_catalog(new_database, project_root, environment):
     database = new_database(environment=environment)
     project = load_project(project_root, {}, environment)
-    results = list(climb(project, database.engine(), database.connect()))
+    runs = database.connect()
+    runs.autocommit = False
+    results = list(climb(project, runs, database.connect()))
     assert [str(item) for item in results if item.outcome != "holds"] == []
     assert len(results) == len(project.environment_revisions)

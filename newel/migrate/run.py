@@ -1,18 +1,18 @@
-"""A run against a database: lock, plan, check everything, then one step after the other through Alembic."""
+"""A run against a database: lock, plan, check everything, then one step after the other.
+
+Who opens and commits the transaction of each step, and keeps the version rows, is a driver's part: Alembic's
+own loop for `alembic upgrade` (alembic_env), or newel's for `newel up` (direct). All else is here, once.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import psycopg2
-from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script import ScriptDirectory
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
-from sqlalchemy.exc import DBAPIError
 
 from newel.database import journal
 from newel.database.connection import Notices, mask, server_refusal, session_sql
@@ -36,7 +36,23 @@ from newel.project import stubs
 from newel.project.files import SqlFile, read
 from newel.project.project import Project
 
-Steps = Callable[[tuple[str, ...], MigrationContext], Iterator[RevisionStep]]
+AutocommitBlock = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a driver carries out.
+
+    It takes one step after the other from `steps`: what runs before a step and behind its commit runs then.
+    For each it opens a transaction, calls `execute` with what leaves and re-enters that transaction, writes the
+    version rows and commits.
+    """
+
+    steps: Iterator[Step]
+    execute: Callable[[AutocommitBlock], None]
+
+
+Driver = Callable[[Work], None]
 
 
 @dataclass
@@ -44,24 +60,18 @@ class Progress:
     """How far a run is: the step that is running, its journal row, and the steps that are done."""
 
     step: Step | None = None
-    execution: int | None = None
+    execution: int = 0
     started: float = 0.0
     done: list[Step] = field(default_factory=list)
     error: NewelError | None = None
 
 
-def run_online(
-    project: Project,
-    request: Request,
-    connection: Connection,
-    script: ScriptDirectory,
-    listener: Listener,
-    migrate: Callable[[Steps, Callable[[str, MigrationContext], None]], None],
+def run(
+    project: Project, request: Request, connection: Connection, listener: Listener, drive: Driver
 ) -> None:
     """Bring the database to the request's target.
 
-    `migrate` configures Alembic with the steps and with what executes a SQL file, and runs it. Pending work
-    is looked for before the lock is taken, and again behind it, when another run may have done it.
+    Pending work is looked for before the lock is taken, and again behind it, when another run may have done it.
 
     Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
     """
@@ -81,10 +91,10 @@ def run_online(
         _prepare(project, connection, state, request)
         progress = Progress()
         try:
-            migrate(
-                _alembic_steps(project, steps, request, connection, script, listener, files, progress),
-                _executor(project, connection, listener, files, progress),
-            )
+            if request.stamp:
+                drive(_stamping(project, steps, connection, listener, progress))
+            else:
+                drive(_running(project, steps, connection, listener, files, progress))
         except BaseException as error:
             failure = progress.error or _worded(error)
             _record_failure(connection, progress, failure)
@@ -100,7 +110,7 @@ def read_files(project: Project, steps: tuple[Step, ...]) -> dict[str, SqlFile]:
         raise problems[0]
     files = {}
     for step in steps:
-        path = step.revision.up if step.direction == "up" else step.revision.down
+        path = step.path
         files[path] = file = read(project.root, path)
         if file.directives.irreversible:
             raise NewelError(
@@ -131,34 +141,44 @@ def _prepare(project: Project, connection: Connection, state: DatabaseState, req
         raise server_refusal(error, "cannot make newel's schema") from error
 
 
-def _alembic_steps(
+def _stamping(
+    project: Project, steps: tuple[Step, ...], connection: Connection, listener: Listener, progress: Progress
+) -> Work:
+    """Record each step as done without running it."""
+
+    def one_by_one() -> Iterator[Step]:
+        for step in steps:
+            progress.step = step
+            yield step
+            listener(Stamped(step))
+
+    def execute(_: AutocommitBlock) -> None:
+        step = _step_of(progress)
+        with connection.cursor() as cursor:
+            journal.stamp(
+                cursor, step.revision.id, step.revision.slug, step.direction, project.settings.environment
+            )
+
+    return Work(one_by_one(), execute)
+
+
+def _running(
     project: Project,
     steps: tuple[Step, ...],
-    request: Request,
     connection: Connection,
-    script: ScriptDirectory,
     listener: Listener,
     files: dict[str, SqlFile],
     progress: Progress,
-) -> Steps:
-    """Return Alembic's `fn`: what stands before `yield` runs before a step, what stands behind it after its commit."""
-    environment = project.settings.environment
+) -> Work:
+    """Run each step's file, with its row of the journal begun before it and ended in its transaction."""
+    environment = project.environment
+    policy = environment.policy
+    session = session_sql(
+        environment.search_path, lock_timeout=policy.lock_timeout, statement_timeout=policy.statement_timeout
+    )
 
-    def stamp_steps(_: tuple[str, ...], __: MigrationContext) -> Iterator[RevisionStep]:
-        for step in steps:
-            alembic_step = revision_step(script, step)
-
-            def stamp(step: Step = step, **_: Any) -> None:
-                with connection.cursor() as cursor:
-                    journal.stamp(cursor, step.revision.id, step.revision.slug, step.direction, environment)
-
-            alembic_step.migration_fn = stamp
-            yield alembic_step
-            listener(Stamped(step))
-
-    def run_steps(_: tuple[str, ...], __: MigrationContext) -> Iterator[RevisionStep]:
+    def one_by_one() -> Iterator[Step]:
         for number, step in enumerate(steps, 1):
-            path = step.revision.up if step.direction == "up" else step.revision.down
             progress.step, progress.started = step, time.perf_counter()
             listener(StepStarted(step, number, len(steps)))
             with connection.cursor() as cursor:
@@ -167,40 +187,18 @@ def _alembic_steps(
                     step.revision.id,
                     step.revision.slug,
                     step.direction,
-                    environment,
-                    files[path].checksum,
+                    environment.name,
+                    files[step.path].checksum,
                 )
             connection.commit()
-            yield revision_step(script, step)
+            yield step
             progress.done.append(step)
-            progress.step = progress.execution = None
+            progress.step, progress.execution = None, 0
             listener(StepFinished(step, time.perf_counter() - progress.started))
 
-    return stamp_steps if request.stamp else run_steps
-
-
-def revision_step(script: ScriptDirectory, step: Step) -> RevisionStep:
-    return RevisionStep(script.revision_map, script.get_revision(step.revision.id), step.direction == "up")
-
-
-def _executor(
-    project: Project,
-    connection: Connection,
-    listener: Listener,
-    files: dict[str, SqlFile],
-    progress: Progress,
-) -> Callable[[str, MigrationContext], None]:
-    """Return what a script's run_sql() calls: it runs inside the transaction that Alembic has opened."""
-    environment = project.environment
-    policy = environment.policy
-    session = session_sql(
-        environment.search_path, lock_timeout=policy.lock_timeout, statement_timeout=policy.statement_timeout
-    )
-
-    def execute(path: str, context: MigrationContext) -> None:
-        file, step, execution = files[path], progress.step, progress.execution
-        if step is None or execution is None:
-            raise NewelError(f"{path} was asked for outside a step")
+    def execute(autocommit_block: AutocommitBlock) -> None:
+        step, execution = _step_of(progress), progress.execution
+        file = files[step.path]
         with connection.cursor() as cursor, _kept(progress):
             if file.transactional:
                 cursor.execute(session)
@@ -209,7 +207,7 @@ def _executor(
                 stopped = journal.half_done(cursor, step.revision.id, step.direction, execution)
                 if stopped:
                     listener(Resumed(step, stopped.statements_done))
-                with context.autocommit_block(), _kept(progress):
+                with autocommit_block(), _kept(progress):
                     if stopped:
                         journal.carry_over(cursor, execution, stopped)
                     cursor.execute(session)
@@ -223,7 +221,13 @@ def _executor(
                     )
             journal.succeed(cursor, execution, step.direction, count)
 
-    return execute
+    return Work(one_by_one(), execute)
+
+
+def _step_of(progress: Progress) -> Step:
+    if progress.step is None:
+        raise NewelError("an Alembic script ran outside a run of newel")
+    return progress.step
 
 
 @contextmanager
@@ -239,17 +243,17 @@ def _notices(connection: Connection, listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def _kept(progress: Progress) -> Iterator[None]:
-    """Keep the error: on a lost connection the end of autocommit_block() raises one of its own over it."""
+    """Keep the first error: on a lost connection what ends the transaction raises one of its own over it."""
     try:
         yield
     except NewelError as error:
-        progress.error = error
+        progress.error = progress.error or error
         raise
 
 
 def _worded(error: BaseException) -> BaseException:
     """Word what the server refused newel itself: a journal row, a version row, the connection."""
-    refusal = error.orig if isinstance(error, DBAPIError) else error
+    refusal = getattr(error, "orig", None) or error  # SQLAlchemy's errors wrap the driver's
     if isinstance(refusal, psycopg2.Error):
         worded = server_refusal(refusal, "newel could not record what it did")
         worded.__cause__ = refusal
@@ -261,7 +265,7 @@ def _worded(error: BaseException) -> BaseException:
 
 def _record_failure(connection: Connection, progress: Progress, error: BaseException) -> None:
     """Write the failure in a transaction of its own. A lost connection leaves the row as started."""
-    if progress.execution is None or connection.closed:
+    if not progress.execution or connection.closed:
         return
     with suppress(psycopg2.Error):
         connection.rollback()
@@ -276,8 +280,7 @@ def _with_context(error: NewelError, progress: Progress, files: dict[str, SqlFil
     if progress.step is not None:
         step = progress.step
         name = f"{step.revision.id}_{step.revision.slug}"
-        file = files[step.revision.up if step.direction == "up" else step.revision.down]
-        if file.transactional:
+        if step.path not in files or files[step.path].transactional:
             lines.append(f"{name} was rolled back whole.")
         else:
             lines.append(

@@ -1,0 +1,77 @@
+"""Drives a run on a psycopg2 connection alone, without importing Alembic, and keeps Alembic's version rows.
+
+`newel up`, `down` and `goto` come here: at 1,000 revisions Alembic's own loop takes more time than the server.
+A test holds both drivers to the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from newel.errors import DependencyError
+from newel.migrate.events import Listener
+from newel.migrate.plan import Step
+from newel.migrate.request import Request, look
+from newel.migrate.run import Work, run
+from newel.project.project import Project
+
+
+def run_direct(project: Project, request: Request, connection: Connection, listener: Listener) -> None:
+    """Bring the database to the request's target, one transaction a revision. See run.run()."""
+
+    def drive(work: Work) -> None:
+        rows = VersionRows(project, look(connection).applied_ids)
+        for step in work.steps:
+            work.execute(lambda: _autocommit_block(connection))
+            with connection.cursor() as cursor:
+                rows.write(cursor, step)
+            connection.commit()
+
+    run(project, request, connection, listener, drive)
+
+
+@contextmanager
+def _autocommit_block(connection: Connection) -> Iterator[None]:
+    connection.commit()
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        with suppress(psycopg2.Error):  # a lost connection; the statement's own error goes on
+            connection.autocommit = False
+
+
+class VersionRows:
+    """The rows of alembic_version: the applied revisions that no other applied one stands on."""
+
+    def __init__(self, project: Project, applied: tuple[str, ...]) -> None:
+        done = frozenset(applied)
+        self.standing_on = Counter(
+            item
+            for revision in project.environment_revisions
+            if revision.id in done
+            for item in revision.needs
+        )
+
+    def write(self, cursor: Any, step: Step) -> None:
+        """Write the rows as they are behind a step.
+
+        Raises DependencyError if a row is not there that has to be: somebody else has written the table.
+        """
+        revision, change = step.revision, 1 if step.direction == "up" else -1
+        alone = [item for item in revision.needs if self.standing_on[item] == (0 if change == 1 else 1)]
+        self.standing_on.update(dict.fromkeys(revision.needs, change))
+        gone, come = (alone, [revision.id]) if change == 1 else ([revision.id], alone)
+        cursor.execute("DELETE FROM newel.alembic_version WHERE version_num = ANY (%s)", (gone,))
+        if cursor.rowcount != len(gone):
+            raise DependencyError(
+                f"alembic_version lacks a row of {', '.join(gone)}: something else has written it during this run",
+                cure="See  newel status",
+            )
+        cursor.execute("INSERT INTO newel.alembic_version SELECT unnest(%s::text[])", (come,))
