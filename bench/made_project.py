@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psycopg2
 
-from newel.database import places, server
-from newel.database.server import Server
+from newel.database.embedded import places, server
+from newel.database.embedded.server import Server
 from newel.project import stubs
 from newel.project.files import MIGRATIONS
 from newel.project.graph import load_revisions

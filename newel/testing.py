@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-    from newel.database.server import Server
+    from newel.database.embedded.server import Server
 
 _numbers = itertools.count(1)
 
@@ -121,7 +121,7 @@ def project_root(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A PostgreSQL of its own for the whole session; NEWEL_PG_BIN picks its binaries."""
-    from newel.database.server import throwaway
+    from newel.database.embedded.server import throwaway
 
     with throwaway(os.environ) as running:
         yield running

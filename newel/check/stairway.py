@@ -12,8 +12,8 @@ from typing import Literal
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.catalog import snapshot
-from newel.database.difference import CatalogDifference, difference
+from newel.database.catalog.difference import CatalogDifference, difference
+from newel.database.catalog.snapshot import snapshot
 from newel.migrate.direct import run_direct
 from newel.migrate.plan import Command
 from newel.migrate.request import Request

@@ -20,12 +20,29 @@ def validate_project(root: Path) -> list[Violation]:
     revisions, problems = find_revisions(root)
     found = [from_error("names", problem, files.MIGRATIONS) for problem in problems]
     found += [from_error("scripts", problem, stubs.VERSIONS) for problem in stubs.check(root, revisions)]
+    found += _env_script(root)
     found += _environments(root, revisions)
     for revision in revisions:
         for path in (revision.up, revision.down):
             if (root / path).is_file():
                 found += _file(root, path)
     return found
+
+
+def _env_script(root: Path) -> Iterator[Violation]:
+    path, cure = (
+        "alembic/env.py",
+        "It reads:  from newel.migrate.alembic_env import run  and, below it,  run()",
+    )
+    script = root / path
+    if not script.is_file():
+        yield Violation(
+            "env-script", Location(path), "plain alembic needs it, and it is missing", cure, exit_code=2
+        )
+    elif "newel.migrate.alembic_env" not in script.read_text(encoding="utf-8", errors="replace"):
+        yield Violation(
+            "env-script", Location(path), "it does not call newel, so plain alembic runs nothing", cure
+        )
 
 
 def _environments(root: Path, revisions: Sequence[Revision]) -> Iterator[Violation]:

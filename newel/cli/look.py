@@ -191,7 +191,7 @@ def _status_row(
     applied = {item.revision: item for item in state.applied}.get(revision.id)
     execution = unfinished.get(revision.id)
     if execution is not None:
-        done = f", {execution.statements_done} statements done" if execution.statements_done else ""
+        done = f", {count(execution.statements_done, 'statement')} done" if execution.statements_done else ""
         what = _result(execution, running)
         row |= {"state": f"{'applied, ' if applied else ''}{execution.direction} {what}{done}"}
         row |= {"at": applied.at if applied else None}

@@ -39,17 +39,18 @@ def _count(text: str) -> int:
 def parser() -> argparse.ArgumentParser:
     """Build the parser of every command."""
     common = _Parser(add_help=False)
-    common.add_argument("--env", metavar="NAME", help="the environment; otherwise MIGRATION_ENV names it")
     common.add_argument("--config", metavar="FILE", default="alembic.ini", help="alembic.ini of the project")
     common.add_argument("--json", action="store_true", help="print JSON for a machine to read")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    chosen = _Parser(add_help=False, parents=[common])
+    chosen.add_argument("--env", metavar="NAME", help="the environment; otherwise MIGRATION_ENV names it")
     top = _Parser(prog="newel", description="Raw-SQL migrations for PostgreSQL on Alembic.")
     top.add_argument("--version", action="version", version=f"newel {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def add(name: str, words: str) -> argparse.ArgumentParser:
+    def add(name: str, words: str, options: _Parser = chosen) -> argparse.ArgumentParser:
         return commands.add_parser(
-            name, help=words, description=words[0].upper() + words[1:] + ".", parents=[common]
+            name, help=words, description=words[0].upper() + words[1:] + ".", parents=[options]
         )
 
     up = add("up", "apply all pending revisions, or those up to TARGET")
@@ -70,13 +71,17 @@ def parser() -> argparse.ArgumentParser:
     log = add("log", "show executions: revision, direction, when, how long, result")
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     add("history", "show every revision, what it stands on and where it runs; reads no database")
-    stubs = add("stubs", "write the Alembic scripts that the SQL files give")
+    stubs = add("stubs", "write the Alembic scripts that the SQL files give", common)
     stubs.add_argument("--check", action="store_true", help="write nothing, end with 1 if any differs")
-    add("validate", "check names, pairs, numbers, scripts, environments and SQL syntax; reads no database")
-    env = add("env", "label the database as belonging to an environment")
+    add(
+        "validate",
+        "check names, pairs, numbers, scripts, environments and SQL syntax; reads no database",
+        common,
+    )
+    env = add("env", "label the database as belonging to an environment", common)
     env.add_argument("action", choices=["set"])
     env.add_argument("name", metavar="NAME")
-    server = add("server", "start, stop or look at the embedded server")
+    server = add("server", "start, stop or look at the embedded server", common)
     server.add_argument("action", choices=["start", "stop", "status"])
     return top
 
@@ -87,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(args)
     except NewelError as error:
-        if args.debug or os.environ.get("MIGRATION_DEBUG"):
+        if args.debug or os.environ.get("MIGRATION_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             import traceback
 
             traceback.print_exc()
@@ -116,8 +121,8 @@ def _dispatch(args: argparse.Namespace) -> int:
 
         if not args.target:
             raise NewelError("a revision is missing", cure="For make:  make db-migrate-goto VERSION=000002")
-        getattr(run, args.command)(project, args)
-    elif args.command == "env":
+        return int(getattr(run, args.command)(project, args))
+    if args.command == "env":
         from newel.cli import manage
 
         manage.env_set(project, args)
@@ -139,25 +144,13 @@ def _root(config: str) -> Path:
 
 
 def _print_error(error: NewelError, *, as_json: bool) -> None:
-    from newel.cli.terminal import coloured, print_json
+    from newel.cli.terminal import coloured, error_document, print_json
     from newel.database.connection import mask
 
     if as_json:
-        where = error.where
-        print_json(
-            {
-                "error": {
-                    "what": mask(error.what),
-                    "file": where.path if where else None,
-                    "line": where.line if where else None,
-                    "column": where.column if where else None,
-                    "cure": error.cure,
-                    "exit_code": error.exit_code,
-                }
-            }
-        )
-        return
-    print(f"{coloured('error:', 'red', sys.stderr)} {mask(str(error))}", file=sys.stderr)
+        print_json({"error": error_document(error)})
+    else:
+        print(f"{coloured('error:', 'red', sys.stderr)} {mask(str(error))}", file=sys.stderr)
 
 
 def _negative_targets(arguments: Sequence[str]) -> list[str]:

@@ -80,7 +80,7 @@ def env_set(project: Project, args: argparse.Namespace) -> None:
         locking = project.environments.locking
         with migration_lock(
             connection,
-            locking.timeout_seconds,
+            locking.timeout_seconds if locking.enabled else None,
             lambda who: print(f"waiting for another run: {who}", file=sys.stderr),
         ):
             state = look(connection)
@@ -118,7 +118,7 @@ def _check_branches(project: Project, state: DatabaseState) -> None:
 
 def server(root: Path, args: argparse.Namespace) -> int:
     """Start, stop or look at the embedded server."""
-    from newel.database import server as embedded
+    from newel.database.embedded import server as embedded
 
     if args.action == "start":
         running = embedded.start(root, os.environ)

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from newel.cli.terminal import coloured, count, duration, print_json
+from newel.cli.terminal import coloured, count, duration, error_document, print_json
 from newel.database.reach import Reached, reach
 from newel.errors import NewelError
 from newel.migrate.plan import Command, Step
@@ -17,41 +17,57 @@ from newel.migrate.request import Request, look, pending_steps
 from newel.project.project import Project
 
 
-def up(project: Project, args: argparse.Namespace) -> None:
+def up(project: Project, args: argparse.Namespace) -> int:
     """Apply every pending revision, or those up to the target."""
-    _run(project, args, "upgrade", args.target)
+    return _run(project, args, "upgrade", args.target)
 
 
-def down(project: Project, args: argparse.Namespace) -> None:
+def down(project: Project, args: argparse.Namespace) -> int:
     """Take back the revision applied last, or all behind the target."""
-    _run(project, args, "downgrade", args.target)
+    return _run(project, args, "downgrade", args.target)
 
 
-def goto(project: Project, args: argparse.Namespace) -> None:
+def goto(project: Project, args: argparse.Namespace) -> int:
     """Go up or down to a revision."""
-    _run(project, args, "goto", args.target)
+    return _run(project, args, "goto", args.target)
 
 
-def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> None:
+def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> int:
+    request = Request(command, target)
     if getattr(args, "sql", False):
-        from newel.migrate.invoke import through_alembic
-
-        through_alembic(project, Request(command, target), lambda _: None, sql=True)
-        return
+        _print_script(project, request)
+        return 0
     reached = reach(project.settings, project.root, os.environ, create=True)
     report = _Report(project, reached, as_json=args.json)
     connection = reached.connect()
     try:
-        steps = pending_steps(project, look(connection), Request(command, target))
+        steps = pending_steps(project, look(connection), request)
         if steps:
             from newel.migrate.direct import run_direct
 
             report.begin(steps)
-            run_direct(project, Request(command, target), connection, report.listen)
+            run_direct(project, request, connection, report.listen)
+    except NewelError as error:
+        report.end_line()
+        if not args.json:
+            raise
+        print_json({**report.document(), "error": error_document(error)})
+        return error.exit_code
     finally:
         connection.close()
-        report.end_line()
     report.summary()
+    return 0
+
+
+def _print_script(project: Project, request: Request) -> None:
+    if request.command == "downgrade" and ":" not in request.target:
+        raise NewelError(
+            "a script that rolls back has to know where it starts",
+            cure="newel down --sql FROM:TO, for example  newel down --sql 000009:000007",
+        )
+    from newel.migrate.invoke import through_alembic
+
+    through_alembic(project, request, lambda _: None, sql=True)
 
 
 class _Report:
@@ -94,10 +110,16 @@ class _Report:
             print()
             self.open_line = False
 
+    def document(self) -> dict[str, Any]:
+        """Return what was done, for --json."""
+        environment = self.project.settings.environment
+        return {"environment": environment, "database": self.reached.words, "steps": self.done}
+
     def summary(self) -> None:
+        """Say what was done, once the run is over."""
         environment = self.project.settings.environment
         if self.as_json:
-            print_json({"environment": environment, "database": self.reached.words, "steps": self.done})
+            print_json(self.document())
             return
         if self.done:
             taken = sum(1 for item in self.done if item["direction"] == "down")
@@ -148,7 +170,7 @@ class _Report:
 def _psql() -> str:
     if shutil.which("psql"):
         return "psql"
-    from newel.database.binaries import find
+    from newel.database.embedded.binaries import find
 
     try:
         return str(find(os.environ).tool("psql"))

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from newel.database.connection import mask
+from newel.errors import NewelError
+
 _RIGHT = ("duration",)
 _NARROWEST = 8
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
@@ -64,3 +67,16 @@ def _cut(text: str, width: int) -> str:
 def print_json(value: Any) -> None:
     """Print a value as JSON; what JSON has no word for is printed as its string."""
     print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def error_document(error: NewelError) -> dict[str, Any]:
+    """Return an error for --json, without passwords."""
+    where = error.where
+    return {
+        "what": mask(error.what),
+        "file": where.path if where else None,
+        "line": where.line if where else None,
+        "column": where.column if where else None,
+        "cure": mask(error.cure) if error.cure else None,
+        "exit_code": error.exit_code,
+    }

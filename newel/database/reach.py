@@ -42,7 +42,7 @@ def is_there(settings: Settings, root: Path) -> bool:
             cure="Set DATABASE_URL, or DATABASE_HOST and its kin, in the process environment or in "
             f"env/{settings.environment}.env.",
         )
-    from newel.database import server
+    from newel.database.embedded import server
 
     return server.status(root).data is not None
 
@@ -59,7 +59,7 @@ def reach(settings: Settings, root: Path, environ: Mapping[str, str], *, create:
             f"{settings.environment} has no database yet: no connection settings, and no embedded server",
             cure="Make it with  newel up  (or make db-migrate-up).",
         )
-    from newel.database import server
+    from newel.database.embedded import server
 
     running = server.start(root, environ)
     if create:

@@ -28,7 +28,7 @@ def question_of(statement: Statement) -> Question:
     """Derive the question from the parse tree. VACUUM, REINDEX and their like are simply run again."""
     tree = parse(statement.text)
     match kind_of(tree):
-        case "IndexStmt" if tree.idxname:
+        case "IndexStmt":
             relation = tree.relation
             return Question("index", _qualified(relation.schemaname, tree.idxname), parent=_name_of(relation))
         case "DropStmt":

@@ -18,7 +18,7 @@ from newel.database import journal
 from newel.database.connection import Notices, mask, server_refusal, session_sql
 from newel.database.journal import DatabaseState
 from newel.database.lock import migration_lock
-from newel.errors import Interrupted, NewelError
+from newel.errors import DependencyError, Interrupted, NewelError
 from newel.migrate import runner
 from newel.migrate.events import (
     Listener,
@@ -277,7 +277,7 @@ def _record_failure(connection: Connection, progress: Progress, error: BaseExcep
 def _with_context(error: NewelError, progress: Progress, files: dict[str, SqlFile]) -> NewelError:
     """Add to a failure what of this run stays, and what to do."""
     lines = [error.cure] if error.cure else []
-    if progress.step is not None:
+    if progress.step is not None and not isinstance(error, DependencyError):
         step = progress.step
         name = f"{step.revision.id}_{step.revision.slug}"
         if step.path not in files or files[step.path].transactional:

@@ -178,8 +178,8 @@ def _server_words(error: psycopg2.Error) -> str:
 
 def _changed_behind_us(file: SqlFile, number: int) -> DependencyError:
     return DependencyError(
-        f"{file.path}: its first {number} statements were run before, and their text has changed since; "
-        "going on behind them would leave a database that no file describes",
+        f"{file.path}: what was run of it before, up to statement {number}, has another text now; going on behind it "
+        "would leave a database that no file describes",
         cure="Put those statements back as they were (git log -p on the file) and run the same command again; "
         "what they lack goes into a revision of its own.",
     )

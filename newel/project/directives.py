@@ -9,11 +9,18 @@ from typing import NoReturn
 
 from newel.errors import NewelError
 from newel.project.source import excerpt, locate
+from newel.project.statements import skip_blanks
 
-_LINE = re.compile(rb"^[ \t]*--[ \t]*newel:[ \t]*([^\r\n]*)", re.MULTILINE)
-_TOP = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:--[^\n]*)?(?:\n|\Z))*")
-_NAMES = {"no-transaction": "", "irreversible": "<reason>", "lossy": "<table[.column]> <reason>"}
-_NAMES["allow"] = "<rule>: <reason>"
+_LINE = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t]*--[ \t]*newel:[ \t]*([^\r\n]*)", re.MULTILINE)
+FORMS = {
+    "no-transaction": ("", r""),
+    "irreversible": ("<reason>", r"(\S.*)"),
+    "lossy": ("<table[.column]> <reason>", r"(\S+)\s+(\S.*)"),
+    "allow": ("<rule>: <reason>", r"([a-z][a-z0-9-]*):\s*(\S.*)"),
+}
+"""Each directive's name, with what follows it in words and as a pattern."""
+_DOWN_ONLY = ("irreversible", "lossy")
+_ONCE = ("no-transaction", "irreversible")
 
 
 @dataclass(frozen=True)
@@ -29,40 +36,37 @@ class Directives:
 def read_directives(data: bytes, path: str) -> Directives:
     """Read the directives of a file.
 
-    Raises NewelError with line and column for one that is misspelt, lacks its reason, stands below the first
-    statement, or does not fit the direction of the file.
+    Raises NewelError with line and column for one that is misspelt, not of its form, given twice, below the
+    first statement, or in a file of the wrong direction.
     """
-    top = _TOP.match(data)
-    top_end = top.end() if top else 0
-    no_transaction, irreversible = False, None
-    lossy: list[tuple[str, str]] = []
-    allow: list[tuple[str, str]] = []
+    top_end = skip_blanks(data, 0)
+    found: dict[str, list[tuple[str, ...]]] = {name: [] for name in FORMS}
     for line in _LINE.finditer(data):
-        words = line.group(1).decode("utf-8", "replace").split()
-        name = words[0] if words else ""
 
         def refuse(what: str, at: int = line.start(1)) -> NoReturn:
             raise NewelError(what, where=locate(data, at, path), excerpt=excerpt(data, at))
 
+        name, _, rest = line.group(1).decode("utf-8", "replace").strip().partition(" ")
         if line.start() >= top_end:
             refuse(
-                "a directive below the first statement has no effect; it belongs to the comment lines "
-                "at the top of the file"
+                "a directive below the first statement has no effect; it belongs to the comments at the top of the file"
             )
-        if name not in _NAMES:
-            near = get_close_matches(name, _NAMES, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"newel knows {', '.join(_NAMES)}."
+        if name not in FORMS:
+            near = get_close_matches(name, FORMS, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"newel knows {', '.join(FORMS)}."
             refuse(f"unknown directive `{name}`; {hint}")
-        if _NAMES[name] and len(words) < 1 + len(_NAMES[name].split()):
-            refuse(f"directive `{name}` is incomplete; it reads `-- newel: {name} {_NAMES[name]}`")
-        if name in ("irreversible", "lossy") and not path.endswith(".down.sql"):
+        words, pattern = FORMS[name]
+        match = re.fullmatch(pattern, rest.strip())
+        if match is None:
+            refuse(f"directive `{name}` reads `{f'-- newel: {name} {words}'.strip()}`")
+        if name in _DOWN_ONLY and not path.endswith(".down.sql"):
             refuse(f"directive `{name}` speaks of rolling back, so it belongs in the down file")
-        if name == "no-transaction":
-            no_transaction = True
-        elif name == "irreversible":
-            irreversible = " ".join(words[1:])
-        elif name == "lossy":
-            lossy.append((words[1], " ".join(words[2:])))
-        else:
-            allow.append((words[1].rstrip(":"), " ".join(words[2:])))
-    return Directives(no_transaction, irreversible, tuple(lossy), tuple(allow))
+        if name in _ONCE and found[name]:
+            refuse(f"directive `{name}` is given twice")
+        found[name].append(match.groups())
+    return Directives(
+        no_transaction=bool(found["no-transaction"]),
+        irreversible=found["irreversible"][0][0] if found["irreversible"] else None,
+        lossy=tuple((table, reason) for table, reason in found["lossy"]),
+        allow=tuple((rule, reason) for rule, reason in found["allow"]),
+    )

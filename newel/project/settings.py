@@ -39,7 +39,6 @@ class Settings:
     connection: Mapping[str, str] | None = field(repr=False)
     """libpq parameters, or None for the embedded server. May hold a password."""
     database: str = DEFAULT_DATABASE
-    debug: bool = False
 
 
 def load_settings(
@@ -59,13 +58,11 @@ def load_settings(
         connection.pop("password", None)  # it was meant for the host that the file names
     connection |= _connection(environ, "the environment variables")
     database = connection.get("dbname", DEFAULT_DATABASE)
-    debug = (environ.get("MIGRATION_DEBUG") or variables.get("MIGRATION_DEBUG") or "").lower()
     return Settings(
         environment=name,
         named=chosen is not None,
         connection={"dbname": database, **connection} if _reaches(connection) else None,
         database=database,
-        debug=debug in ("1", "true", "yes", "on"),
     )
 
 

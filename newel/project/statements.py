@@ -99,7 +99,7 @@ def _spans(data: bytes, start: int, end: int, path: str) -> list[tuple[int, int]
             return None
         before = window.decode("utf-8", "replace")[: error.position]
         raise _syntax_error(data, path, start + len(before.encode()), error.message) from None
-    return [(_skip_blanks(data, start + at), _trim(data, start + at + length)) for at, length in found]
+    return [(skip_blanks(data, start + at), _trim(data, start + at + length)) for at, length in found]
 
 
 def _statement(
@@ -113,16 +113,34 @@ def _statement(
         tree = parse(text)
         kind = kind_of(tree)
         if kind == "TransactionStmt" and not enum_name(tree, "kind").endswith("_PREPARED"):
-            raise NewelError(
-                f"{' '.join(text.split()[:2]).rstrip(';').upper()} does not belong in a migration file: newel "
-                "opens and ends the transaction, and transaction control in the file would defeat its rollback",
-                where=locate(data, start, path),
-                excerpt=excerpt(data, start),
-                cure="Take the statement out. A file that must not run in one transaction says so in its first "
+            raise _refused(
+                data,
+                path,
+                start,
+                f"{text} does not belong in a migration file: newel opens and ends the transaction, and transaction "
+                "control in the file would defeat its rollback",
+                "Take the statement out. A file that must not run in one transaction says so in its first "
                 "lines:  -- newel: no-transaction",
+            )
+        if kind == "IndexStmt" and tree.concurrent and not tree.idxname:
+            raise _refused(
+                data,
+                path,
+                start,
+                "CREATE INDEX CONCURRENTLY without a name: if it is interrupted, nobody can tell whether this index "
+                "is there, and running it again would build a second one",
+                "Give the index a name:  CREATE INDEX CONCURRENTLY name ON ...",
+            )
+        if keyword == b"COPY" and copy_data is None and _reads_stdin(data[start:end]):
+            raise _refused(
+                data, path, start, "COPY ... FROM stdin without a semicolon and data lines behind it", None
             )
         needs_autocommit = _needs_autocommit(kind, tree) if kind else bool(_CONCURRENT_INDEX.match(text))
     return Statement(data, start, end, line, keyword.decode(), needs_autocommit, copy_data)
+
+
+def _refused(data: bytes, path: str, at: int, what: str, cure: str | None) -> NewelError:
+    return NewelError(what, where=locate(data, at, path), excerpt=excerpt(data, at), cure=cure)
 
 
 def _needs_autocommit(kind: str, tree: Any) -> bool:
@@ -175,30 +193,28 @@ def _copy_data(data: bytes, statement_end: int, path: str) -> tuple[int, int, in
     """Return where the data lines begin and end, and where SQL goes on behind the line with backslash dot."""
     line_rest = _LINE_REST.match(data, statement_end)
     if line_rest is None:
-        raise NewelError(
+        raise _refused(
+            data,
+            path,
+            statement_end,
             "something follows COPY ... FROM stdin on its line; the data begins on the next one",
-            where=locate(data, statement_end, path),
-            excerpt=excerpt(data, statement_end),
-            cure="Move what follows behind the line \\. that ends the data.",
+            "Move what follows behind the line \\. that ends the data.",
         )
     end = _COPY_END.search(data, line_rest.end())
     return (line_rest.end(), end.start(), end.end()) if end else (line_rest.end(), len(data), len(data))
 
 
 def _syntax_error(data: bytes, path: str, offset: int, message: str) -> NewelError:
-    where, lines = locate(data, offset, path), excerpt(data, offset)
     if data[offset : offset + 1] == b"\\":
-        return NewelError(
-            "a psql command: the file is sent to the server, which knows SQL only",
-            where=where,
-            excerpt=lines,
-            cure="Write it as SQL, or leave it out.",
-        )
-    return NewelError(message, where=where, excerpt=lines)
+        what = "a psql command: the file is sent to the server, which knows SQL only"
+        return _refused(data, path, offset, what, "Write it as SQL, or leave it out.")
+    return _refused(data, path, offset, message, None)
 
 
-def _skip_blanks(data: bytes, position: int) -> int:
+def skip_blanks(data: bytes, position: int) -> int:
     """Return the offset of the first token at or behind `position`; block comments nest in PostgreSQL."""
+    if position == 0 and data.startswith(_BOM):
+        position = len(_BOM)
     while True:
         blanks = _BLANKS.match(data, position)
         position = blanks.end() if blanks else position

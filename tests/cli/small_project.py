@@ -16,7 +16,7 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 from newel.cli.main import main
-from newel.database.catalog import Catalog, snapshot
+from newel.database.catalog.snapshot import Catalog, snapshot
 from newel.database.journal import JOURNAL, MARKER, VERSION_TABLE
 from newel.testing import Database
 

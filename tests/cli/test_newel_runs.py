@@ -234,19 +234,30 @@ def test_after_a_failure_the_same_command_finishes_the_work(project: Project) ->
     ]
 
 
-def test_a_project_whose_env_py_is_not_newels_is_not_called_up_to_date(project: Project) -> None:
+def test_a_script_is_not_printed_by_an_env_py_that_is_not_newels(project: Project) -> None:
     project.write("alembic/env.py", "from alembic import context  # somebody else's\n")
-    refused = project.newel("up")
+    refused = project.newel("up", "--sql")
     assert refused.code != 0
     assert "alembic/env.py" in refused.err
-    assert project.tables() == set()
 
 
-def test_a_missing_env_py_is_an_error_that_names_it(project: Project) -> None:
+def test_an_env_py_that_is_missing_or_not_newels_is_found_by_validate(project: Project) -> None:
+    project.write("alembic/env.py", "from alembic import context  # somebody else's\n")
+    assert "alembic/env.py" in project.newel("validate").out
     (project.root / "alembic/env.py").unlink()
-    refused = project.newel("up")
-    assert refused.code == 2
-    assert "alembic/env.py" in refused.err
+    refused = project.newel("validate")
+    assert (refused.code, "alembic/env.py" in refused.out) == (2, True)
+    assert project.newel("up", "--sql").code == 2
+
+
+def test_a_failure_tells_a_machine_what_was_done_before_it(project: Project) -> None:
+    project.pair("000005", "broken", up="SELECT 1/0;")
+    project.stubs()
+    told = project.newel("up", "--json")
+    assert told.code == 1
+    assert [step["revision"] for step in told.json["steps"]] == ["000001", "000002", "000003", "000004"]
+    assert told.json["error"]["file"] == "sql/migrations/000005_broken.up.sql"
+    assert told.json["error"]["line"] == 1
 
 
 def _steps(result: Result) -> list[str]:

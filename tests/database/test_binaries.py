@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from newel.database import binaries
+from newel.database.embedded import binaries
 from newel.errors import FileMissing, NewelError
 
 

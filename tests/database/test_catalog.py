@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 
-from newel.database.catalog import Catalog, CatalogObject, snapshot
-from newel.database.difference import difference
+from newel.database.catalog.difference import difference
+from newel.database.catalog.snapshot import Catalog, CatalogObject, snapshot
 
 # What most changes are made to. pg_monitor stands for any role other than the owner: every server has it.
 SETUP = """

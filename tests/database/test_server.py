@@ -19,13 +19,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from newel.database import binaries, cluster, places, server
+from newel.database.embedded import binaries, cluster, places, server
 from newel.errors import ConnectionFailed, FileMissing, NewelError, PermissionDenied
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_IN_A_PROCESS = """
 import os, pathlib, sys
-from newel.database import server
+from newel.database.embedded import server
 print(server.start(pathlib.Path(sys.argv[1]), os.environ).started)
 """
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -490,7 +490,7 @@ def test_a_throwaway_server_is_gone_afterwards_whatever_happened() -> None:
 
 def test_a_throwaway_server_goes_when_its_process_is_killed() -> None:
     code = (
-        "import os, signal\nfrom newel.database import server\n"
+        "import os, signal\nfrom newel.database.embedded import server\n"
         "with server.throwaway(os.environ) as s:\n"
         "    print(s.pid, s.data.parent, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -9,10 +9,11 @@ import subprocess
 
 import pytest
 
-from newel.database.catalog import snapshot
-from newel.database.difference import difference
+from newel.database.catalog.difference import difference
+from newel.database.catalog.snapshot import snapshot
 from newel.migrate.invoke import through_alembic
 from newel.migrate.request import Request
+from newel.project.graph import heads
 from newel.project.project import load_project
 
 
@@ -63,6 +64,12 @@ def assert_same(one, other):
         assert rows[0] == rows[1]
 
 
+def version_rows(database) -> list[str]:
+    with database.connect().cursor() as cursor:
+        cursor.execute("SELECT version_num FROM newel.alembic_version ORDER BY 1")
+        return [row[0] for row in cursor.fetchall()]
+
+
 @pytest.mark.parametrize("environment", ["development", "staging", "production"])
 def test_a_script_from_base_gives_the_same_database_as_a_run(script, new_database, database_at, environment):
     offline = new_database(environment=environment)
@@ -75,28 +82,28 @@ def test_scripts_of_a_part_up_and_down_give_the_same_database_as_runs(script, da
     online, offline = database_at("000005"), database_at("000005")
     online.up("head")
     online.down("000006")
-    for command, target in (("upgrade", "000005:heads"), ("downgrade", "000009:000006")):
+    for command, target in (("upgrade", "000005:heads"), ("downgrade", "heads:000006")):
         done = run_psql(offline, script("development", command, target))
         assert done.returncode == 0, done.stderr
     assert_same(online, offline)
 
 
-def test_a_script_down_to_base_and_up_again_runs(script, database_at):
+def test_a_script_down_to_base_and_up_again_runs(script, database_at, project_root):
     database = database_at("head")
     for command, target in (("downgrade", "head:base"), ("upgrade", "head")):
         done = run_psql(database, script("development", command, target))
         assert done.returncode == 0, done.stderr
-    with database.connect().cursor() as cursor:
-        cursor.execute("SELECT version_num FROM newel.alembic_version ORDER BY 1")
-        assert cursor.fetchall() == [("000008",), ("000009",)]
+    assert version_rows(database) == sorted(
+        heads(load_project(project_root, {}, "development").environment_revisions)
+    )
 
 
 @pytest.mark.parametrize(
     ("environment", "target", "complaint"),
     [
         ("production", "000009:head", "the database belongs to development"),
-        ("development", "000005:head", "the database is at 000008,000009"),
-        ("development", "base:head", "the database is at 000008,000009"),
+        ("development", "000005:head", "the database is at "),
+        ("development", "base:head", "the database is at "),
     ],
 )
 def test_a_script_stops_on_another_environment_or_starting_state(

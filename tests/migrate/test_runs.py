@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from conftest import MadeProject
+from made import MadeProject
 
 from newel.errors import ConnectionFailed, DependencyError, NewelError
 from newel.migrate.events import Noticed, StepFinished, Waiting
@@ -269,7 +269,7 @@ def test_statements_that_were_run_before_may_not_have_changed(made, database):
         made.run("upgrade", "head", database.engine())
     mended = path.read_text().replace("1/0", "1/1")
     path.write_text(mended.replace("t (a int)", "t (a bigint)"))
-    with pytest.raises(DependencyError, match="first 2 statements were run before"):
+    with pytest.raises(DependencyError, match="up to statement 2, has another text now"):
         made.run("upgrade", "head", database.engine())
     path.write_text(f"-- a comment may come\n{mended}")
     made.run("upgrade", "head", database.engine())
@@ -282,7 +282,7 @@ def test_statements_that_were_run_before_may_not_have_gone(made, database):
     with pytest.raises(NewelError, match="division by zero"):
         made.run("upgrade", "head", database.engine())
     path.write_text("-- newel: no-transaction\nCREATE TABLE t (a int);\n")
-    with pytest.raises(DependencyError, match="first 2 statements were run before"):
+    with pytest.raises(DependencyError, match="up to statement 2, has another text now"):
         made.run("upgrade", "head", database.engine())
 
 

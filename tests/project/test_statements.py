@@ -83,6 +83,19 @@ def test_transaction_control_is_refused_with_its_line(command):
     assert str(caught.value.where) == "x.sql:2:3"
 
 
+@pytest.mark.parametrize(
+    ("sql", "complaint"),
+    [
+        ("CREATE INDEX CONCURRENTLY ON t (a)", "without a name"),
+        ("COPY t FROM stdin", "without a semicolon and data lines"),
+    ],
+)
+def test_what_could_not_be_run_safely_is_refused_with_its_line(sql, complaint):
+    with pytest.raises(NewelError, match=complaint) as caught:
+        texts(f"SELECT 1;\n{sql}")
+    assert str(caught.value.where) == "x.sql:2:1"
+
+
 def test_words_of_transaction_control_inside_a_body_are_no_transaction_control():
     assert len(texts('DO $$ BEGIN COMMIT; END $$; CREATE TABLE t ("commit" int)')) == 2
 
@@ -92,7 +105,7 @@ def test_words_of_transaction_control_inside_a_body_are_no_transaction_control()
     [
         ("CREATE INDEX CONCURRENTLY i ON t (a)", True),
         ("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)", True),
-        ("CREATE INDEX concurrently ON t (a)", True),
+        ("CREATE INDEX concurrently i ON t (a)", True),
         ("CREATE INDEX i ON t (a)", False),
         ("DROP INDEX CONCURRENTLY i", True),
         ("DROP INDEX i", False),

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from newel.database.catalog import Catalog, CatalogObject, Key, rank
+from newel.database.catalog.snapshot import Catalog, CatalogObject, Key, rank
 
 # "comment on table a.b", where others are "table a.b". What hangs on an object is not counted when it is folded.
 JOINING = {

@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg2
 
-from newel.database.binaries import Binaries
+from newel.database.embedded.binaries import Binaries
 from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 SUPERUSER = "postgres"

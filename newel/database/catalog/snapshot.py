@@ -18,7 +18,8 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - it is a class
 
-from newel.database import catalog_queries
+from newel.database.catalog import queries
+from newel.database.catalog.notes import NOTES
 
 Key = tuple[str, str]
 Address = tuple[int, int, int]
@@ -118,12 +119,12 @@ def snapshot(connection: Connection, exclude_schemas: Collection[str] = frozense
     """
     with connection.cursor(cursor_factory=Cursor) as cursor, _isolated(connection, cursor):
         parameters = {"excluded": list(exclude_schemas)}
-        cursor.execute(catalog_queries.objects(connection.server_version), parameters)
+        cursor.execute(queries.objects(connection.server_version), parameters)
         found = [
             _Found((row[0], row[1], row[2]), row[3] and (row[3], row[4], row[5]), *row[6:])
             for row in cursor.fetchall()
         ]
-        cursor.execute(catalog_queries.NOTES, parameters)
+        cursor.execute(NOTES, parameters)
         notes = cursor.fetchall()
         cursor.execute("SELECT oid, quote_ident(rolname) FROM pg_roles")
         roles = dict(cursor.fetchall())
@@ -138,9 +139,7 @@ def _isolated(connection: Connection, cursor: Cursor) -> Iterator[None]:
 
     Rolling back to a savepoint also gives up the locks that pg_get_viewdef and its like took after it.
     """
-    settings = ", ".join(
-        f"set_config('{name}', '{value}', true)" for name, value in catalog_queries.SETTINGS.items()
-    )
+    settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in queries.SETTINGS.items())
     if connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
         # Without autocommit psycopg2 sends its own BEGIN first; a second one would only warn.
         begin, end = (

@@ -28,10 +28,10 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
 
-from newel.database import binaries as pg
-from newel.database import cluster, places
-from newel.database.binaries import Binaries
-from newel.database.cluster import Account, Holder
+from newel.database.embedded import binaries as pg
+from newel.database.embedded import cluster, places
+from newel.database.embedded.binaries import Binaries
+from newel.database.embedded.cluster import Account, Holder
 from newel.errors import ConnectionFailed, NewelError
 
 LOCK_SECONDS = 180

@@ -19,10 +19,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from newel.database import binaries as pg
-from newel.database import cluster
-from newel.database.binaries import Binaries
-from newel.database.cluster import Account
+from newel.database.embedded import binaries as pg
+from newel.database.embedded import cluster
+from newel.database.embedded.binaries import Binaries
+from newel.database.embedded.cluster import Account
 from newel.errors import ConnectionFailed, FileMissing, PermissionDenied
 
 FOLDER = ".newel"
