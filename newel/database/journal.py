@@ -191,10 +191,11 @@ def finish_statement(cursor: Any, execution: int, number: int, done_checksum: st
 def succeed(cursor: Any, execution: int, direction: Direction, statements: int) -> None:
     """Write that an execution is done; belongs in the transaction of the revision itself.
 
-    The file may have ended as another role, which need not be allowed to write the journal.
+    Deferred constraints are checked first: an integrity error (SQLSTATE class 23) is one of theirs. The file may
+    have ended as another role, which need not be allowed to write the journal.
     """
     cursor.execute(
-        "RESET SESSION AUTHORIZATION; RESET ROLE; "
+        "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE; "
         "UPDATE newel.journal SET result = %s, finished_at = clock_timestamp(), statements_done = %s WHERE id = %s",
         ("applied" if direction == "up" else "rolled back", statements, execution),
     )

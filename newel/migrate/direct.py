@@ -68,10 +68,15 @@ class VersionRows:
         alone = [item for item in revision.needs if self.standing_on[item] == (0 if change == 1 else 1)]
         self.standing_on.update(dict.fromkeys(revision.needs, change))
         gone, come = (alone, [revision.id]) if change == 1 else ([revision.id], alone)
-        cursor.execute("DELETE FROM newel.alembic_version WHERE version_num = ANY (%s)", (gone,))
+        if len(gone) == len(come) == 1:
+            cursor.execute(
+                "UPDATE newel.alembic_version SET version_num = %s WHERE version_num = %s", (*come, *gone)
+            )
+        else:
+            cursor.execute("INSERT INTO newel.alembic_version SELECT unnest(%s::text[])", (come,))
+            cursor.execute("DELETE FROM newel.alembic_version WHERE version_num = ANY (%s)", (gone,))
         if cursor.rowcount != len(gone):
             raise DependencyError(
                 f"alembic_version lacks a row of {', '.join(gone)}: something else has written it during this run",
                 cure="See  newel status",
             )
-        cursor.execute("INSERT INTO newel.alembic_version SELECT unnest(%s::text[])", (come,))

@@ -219,7 +219,10 @@ def _running(
                         policy.lock_timeout,
                         lambda number: listener(StatementDone(step, number)),
                     )
-            journal.succeed(cursor, execution, step.direction, count)
+            try:
+                journal.succeed(cursor, execution, step.direction, count)
+            except psycopg2.IntegrityError as error:
+                raise runner.deferred_error(file, error) from error
 
     return Work(one_by_one(), execute)
 

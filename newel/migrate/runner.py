@@ -26,20 +26,18 @@ _INVALID_TRANSACTION_TERMINATION = "2D000"
 
 
 def run_in_transaction(cursor: Any, file: SqlFile) -> int:
-    """Execute a transactional file in the transaction the caller has open. Returns the number of statements.
-
-    Deferred constraints are checked at its end, where an error can still name the file.
-    """
+    """Execute a transactional file in the transaction the caller has open. Returns the number of statements."""
     number = 0
     for statement in file.statements():
         _execute(cursor, file, statement)
         number += 1
-    try:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    except psycopg2.Error as error:
-        what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
-        raise NewelError(what, where=Location(file.path)) from error
     return number
+
+
+def deferred_error(file: SqlFile, error: psycopg2.Error) -> NewelError:
+    """Word the failure of a constraint that was deferred to the end of the file."""
+    what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
+    return NewelError(what, where=Location(file.path))
 
 
 def run_one_by_one(
