@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from newel.database.catalog.difference import CatalogDifference, difference
 from newel.database.catalog.snapshot import snapshot
+from newel.errors import NewelError
 from newel.migrate.direct import run_direct
 from newel.migrate.plan import Command
 from newel.migrate.request import Request
@@ -44,7 +45,7 @@ def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Cli
     """Take each revision of the project's environment up, down and up, and yield what came of it.
 
     Two connections to one empty throwaway database: one to run, one in autocommit mode to look.
-    Raises NewelError if a file fails.
+    Raises NewelError if a file fails, unless a down file was found wanting before: then the climb ends there.
     """
 
     def run(command: Command, target: str) -> None:
@@ -59,11 +60,16 @@ def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Cli
         after = snapshot(looks)
         run("downgrade", "-1")
         left = difference(before, snapshot(looks))
-        run("upgrade", "+1")
-        again = difference(after, snapshot(looks))
         if left:
             yield Climb(revision, "down differs", left)
-        elif again:
+        try:
+            run("upgrade", "+1")
+        except NewelError:
+            if not left:
+                raise
+            return  # what the down file left is in the way, and so are the revisions behind it
+        again = difference(after, snapshot(looks))
+        if again and not left:
             yield Climb(revision, "second up differs", again)
-        else:
+        elif not left:
             yield Climb(revision, "holds")

@@ -32,8 +32,7 @@ from newel.migrate.events import log_event
 from newel.migrate.offline import Steps, revision_step
 from newel.migrate.plan import check_known
 from newel.migrate.request import Request, look
-from newel.migrate.run import Work
-from newel.migrate.run import run as run_with
+from newel.migrate.run import Work, run_request
 from newel.migrate.state import check_environment
 from newel.project.project import Project, load_project
 
@@ -98,7 +97,7 @@ def _run(env: EnvironmentContext) -> None:
             return
 
         listener = config.attributes.get(LISTENER, log_event)
-        run_with(project, request, raw, listener, lambda work: _drive(env, connection, request, work))
+        run_request(project, request, raw, listener, lambda work: _drive(env, connection, request, work))
 
 
 def _drive(env: EnvironmentContext, connection: Connection, request: Request, work: Work) -> None:

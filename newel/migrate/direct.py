@@ -18,12 +18,12 @@ from newel.errors import DependencyError
 from newel.migrate.events import Listener
 from newel.migrate.plan import Step
 from newel.migrate.request import Request, look
-from newel.migrate.run import Work, run
+from newel.migrate.run import Work, run_request
 from newel.project.project import Project
 
 
 def run_direct(project: Project, request: Request, connection: Connection, listener: Listener) -> None:
-    """Bring the database to the request's target, one transaction a revision. See run.run()."""
+    """Bring the database to the request's target, one transaction a revision. See run_request()."""
 
     def drive(work: Work) -> None:
         rows = VersionRows(project, look(connection).applied_ids)
@@ -33,7 +33,7 @@ def run_direct(project: Project, request: Request, connection: Connection, liste
                 rows.write(cursor, step)
             connection.commit()
 
-    run(project, request, connection, listener, drive)
+    run_request(project, request, connection, listener, drive)
 
 
 @contextmanager

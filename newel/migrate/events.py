@@ -78,11 +78,11 @@ def log_event(event: Event) -> None:
             _log.info("%s goes on behind statement %d, where it had stopped", step.revision.id, number)
         case Noticed(text):
             _log.info(text)
+        case StepStarted(step):
+            _log.info("%s %s %s", step.direction, step.revision.id, step.revision.slug)
         case StepFinished(step, seconds):
-            _log.info(
-                "%s %s %s: %.0f ms", step.direction, step.revision.id, step.revision.slug, seconds * 1000
-            )
+            _log.info("%s %s done in %.0f ms", step.direction, step.revision.id, seconds * 1000)
         case Stamped(step):
             _log.info("Stamped %s %s", step.direction, step.revision.id)
-        case StepStarted() | StatementDone():
+        case StatementDone():
             pass

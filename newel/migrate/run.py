@@ -66,7 +66,7 @@ class Progress:
     error: NewelError | None = None
 
 
-def run(
+def run_request(
     project: Project, request: Request, connection: Connection, listener: Listener, drive: Driver
 ) -> None:
     """Bring the database to the request's target.
