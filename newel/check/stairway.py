@@ -13,7 +13,7 @@ from typing import Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.catalog.difference import CatalogDifference, difference
-from newel.database.catalog.snapshot import snapshot
+from newel.database.catalog.snapshot import Catalog, snapshot
 from newel.errors import NewelError
 from newel.migrate.direct import run_direct
 from newel.migrate.plan import Command
@@ -52,14 +52,14 @@ def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Cli
         run_direct(project, Request(command, target), runs, lambda _: None)
 
     for revision in project.environment_revisions:
-        before = snapshot(looks)
+        before = _catalog(looks)
         run("upgrade", "+1")
         if read(project.root, revision.down).directives.irreversible:
             yield Climb(revision, "irreversible")
             continue
-        after = snapshot(looks)
+        after = _catalog(looks)
         run("downgrade", "-1")
-        left = difference(before, snapshot(looks))
+        left = difference(before, _catalog(looks))
         if left:
             yield Climb(revision, "down differs", left)
         try:
@@ -68,8 +68,13 @@ def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Cli
             if not left:
                 raise
             return  # what the down file left is in the way, and so are the revisions behind it
-        again = difference(after, snapshot(looks))
+        again = difference(after, _catalog(looks))
         if again and not left:
             yield Climb(revision, "second up differs", again)
         elif not left:
             yield Climb(revision, "holds")
+
+
+def _catalog(connection: Connection) -> Catalog:
+    """Return the catalog without the order of columns: PostgreSQL cannot put a dropped one back in its place."""
+    return snapshot(connection).without("column order")

@@ -291,8 +291,12 @@ def _with_context(error: NewelError, progress: Progress, files: dict[str, SqlFil
                 "goes on behind them."
             )
     if progress.done:
-        ids = ", ".join(step.revision.id for step in progress.done)
         verb = "applied" if progress.done[-1].direction == "up" else "rolled back"
-        lines.append(f"Before it, this run has {verb} {ids}; that stays.")
+        lines.append(f"Before it, this run has {verb} {_ids(progress.done)}; that stays.")
     error.cure = "\n".join(lines) or None
     return error
+
+
+def _ids(steps: list[Step]) -> str:
+    ids = [step.revision.id for step in steps]
+    return ", ".join(ids) if len(ids) <= 5 else f"{len(ids)} revisions, {ids[0]} to {ids[-1]}"

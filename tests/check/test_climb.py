@@ -70,6 +70,11 @@ def test_what_a_down_file_forgets_is_named(outcome, up, down, before, named):
     assert named in words
 
 
+def test_a_column_that_comes_back_in_another_place_is_no_fault(outcome):
+    up, down = "ALTER TABLE t DROP COLUMN a;\n", "ALTER TABLE t ADD COLUMN a int;\n"
+    assert outcome(up, down, "CREATE TABLE t (a int, b int)")[0] == "holds"
+
+
 def test_an_up_file_that_gives_something_else_the_second_time_is_found(outcome):
     up = "DO $$ BEGIN EXECUTE format('CREATE TABLE t_%s ()', (SELECT last_value FROM s)); END $$;\n"
     down = "DO $$ BEGIN EXECUTE format('DROP TABLE t_%s', (SELECT last_value FROM s)); PERFORM nextval('s'); END $$;\n"
