@@ -27,9 +27,14 @@ class Request:
 
 
 def look(connection: Connection) -> DatabaseState:
-    """Read the database's state in a transaction that ends here. Creates nothing."""
+    """Read the database's state in a transaction that ends here. Creates nothing.
+
+    All of it is read from one snapshot: version rows from before another run's commit and the journal from after
+    it would look like a fault.
+    """
     try:
         with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             return journal.read_state(cursor)
     except psycopg2.Error as error:
         raise server_refusal(error, "cannot read newel's tables") from error

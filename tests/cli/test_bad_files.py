@@ -211,7 +211,7 @@ def test_a_permission_that_a_statement_lacks_ends_with_4(applied: Project) -> No
 
 
 ENVIRONMENTS = [
-    ('{"environments": {\n  "development": {},\n}}', 1, ":3:1: not valid JSON"),
+    ('{"environments": {\n  "development": {}\n  "staging": {}}}', 1, ":3:3: not valid JSON"),
     ('{"environments": {\n  "development": {"migratons": []}}}', 1, ":2:19: unknown key `migratons`; did you"),
     ('{"environments": {\n  "development": {"config": {"lock_timout": "1s"}}}}', 1, "did you mean `lock_timeout`?"),
     ('{"environments": {"development": {"config": {\n "require_approval": "yes"}}}}', 1, ":2:2: `require_approval`"),

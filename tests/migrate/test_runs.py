@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 from made import MadeProject
 
 from newel.errors import ConnectionFailed, DependencyError, NewelError
 from newel.migrate.events import Noticed, StepFinished, Waiting
+from newel.migrate.request import look
 
 TABLE = "CREATE TABLE {0} (id int);\n", "DROP TABLE {0};\n"
 
@@ -535,3 +538,22 @@ def test_both_ways_of_running_leave_the_same_rows(made, new_database, rows):
             "executed_by, application FROM newel.journal ORDER BY id",
         ):
             assert rows(one, query) == rows(two, query), (command, target)
+
+
+def test_a_run_that_commits_while_another_looks_is_seen_whole_or_not_at_all(made, database):
+    made.pair("000001_one", *table("one"))
+    made.run("upgrade", "head", database.engine())
+    made.run("downgrade", "base", database.engine())
+
+    class Interposed(psycopg2.extensions.cursor):
+        """Lets another run commit between the reading of version rows and of the journal."""
+
+        def execute(self, query, values=None):
+            super().execute(query, values)
+            if "version_num" in query:
+                made.run("upgrade", "head", database.engine())
+
+    connection = psycopg2.connect(**database.server.params(database.name), cursor_factory=Interposed)
+    state = look(connection)
+    connection.close()
+    assert (state.version_rows, state.applied_ids) == (frozenset(), ())
