@@ -18,6 +18,9 @@ VERSION_TABLE = "newel.alembic_version"
 JOURNAL = "newel.journal"
 MARKER = "newel.environment"
 
+_AS_LOGIN = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE TO DEFAULT;"
+"""A file may act as another role, which need not be allowed to write here. Its role is back behind the commit."""
+
 Direction = Literal["up", "down"]
 Result = Literal["started", "applied", "rolled back", "failed", "stamped"]
 
@@ -67,12 +70,25 @@ class AppliedRevision:
 
 
 @dataclass(frozen=True)
+class HalfDone:
+    """Where the last execution of a revision stopped in a file that does not run in one transaction."""
+
+    revision: str
+    slug: str
+    direction: Direction
+    statements_done: int
+    statement_begun: int | None
+    done_checksum: str | None
+
+
+@dataclass(frozen=True)
 class DatabaseState:
     """What a database says of itself. `applied` is in order of application."""
 
     environment: str | None = None
     version_rows: frozenset[str] = frozenset()
     applied: tuple[AppliedRevision, ...] = ()
+    half_done: tuple[HalfDone, ...] = ()
     tables: frozenset[str] = frozenset()
 
     @property
@@ -103,20 +119,12 @@ class Execution:
         return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
 
 
-@dataclass(frozen=True)
-class HalfDone:
-    """Where an execution of a file that does not run in one transaction stopped."""
-
-    statements_done: int
-    statement_begun: int | None
-    done_checksum: str
-
-
 def read_state(cursor: Any) -> DatabaseState:
     """Read marker, version rows and applied revisions; a database without newel's tables has none."""
     cursor.execute("SELECT t FROM unnest(%s) t WHERE pg_catalog.to_regclass(t) IS NOT NULL", (list(TABLES),))
     tables = frozenset(row[0] for row in cursor.fetchall())
     environment, version_rows, applied = None, frozenset[str](), tuple[AppliedRevision, ...]()
+    half_done = tuple[HalfDone, ...]()
     if MARKER in tables:
         cursor.execute("SELECT name FROM newel.environment")
         row = cursor.fetchone()
@@ -134,7 +142,21 @@ def read_state(cursor: Any) -> DatabaseState:
             """
         )
         applied = tuple(AppliedRevision(*row) for row in cursor.fetchall())
-    return DatabaseState(environment, version_rows, applied, tables)
+        half_done = tuple(HalfDone(*row) for row in _half_done(cursor))
+    return DatabaseState(environment, version_rows, applied, half_done, tables)
+
+
+def _half_done(cursor: Any) -> Sequence[tuple[Any, ...]]:
+    """Read the revisions whose last execution did not end well and yet left statements done, or one begun.
+
+    A row that a killed process left as started counts: who holds the lock knows that nobody runs it now.
+    """
+    cursor.execute(
+        "SELECT revision, slug, direction, statements_done, statement_begun, done_checksum "
+        "FROM (SELECT DISTINCT ON (revision) * FROM newel.journal ORDER BY revision, id DESC) last "
+        "WHERE result IN ('started', 'failed') AND (statements_done > 0 OR statement_begun IS NOT NULL) ORDER BY id"
+    )
+    return list(cursor.fetchall())
 
 
 def create_missing(cursor: Any, state: DatabaseState) -> None:
@@ -159,43 +181,54 @@ def set_environment(cursor: Any, name: str) -> None:
 
 
 def begin(
-    cursor: Any, revision: str, slug: str, direction: Direction, environment: str, checksum: str
+    cursor: Any,
+    revision: str,
+    slug: str,
+    direction: Direction,
+    environment: str,
+    checksum: str,
+    stopped: HalfDone | None,
 ) -> int:
-    """Write that an execution has started and return its id.
+    """Write that an execution has started, with what the one that it continues had done; return its id.
 
     The commit of this row need not be flushed to disk at once: WAL is flushed in order, so whatever the
     execution itself commits takes the row along, and if it commits nothing, nothing is lost with the row.
     """
+    carried = (
+        (stopped.statements_done, stopped.statement_begun, stopped.done_checksum)
+        if stopped
+        else (0, None, None)
+    )
     cursor.execute(
-        "SET LOCAL synchronous_commit TO off; "
-        "INSERT INTO newel.journal (revision, slug, direction, environment, result, checksum, application) "
-        "VALUES (%s, %s, %s, %s, 'started', %s, %s) RETURNING id",
-        (revision, slug, direction, environment, checksum, APPLICATION_NAME),
+        "SET TRANSACTION READ WRITE; SET LOCAL synchronous_commit TO off; "
+        "INSERT INTO newel.journal (revision, slug, direction, environment, result, checksum, application, "
+        "statements_done, statement_begun, done_checksum) "
+        "VALUES (%s, %s, %s, %s, 'started', %s, %s, %s, %s, %s) RETURNING id",
+        (revision, slug, direction, environment, checksum, APPLICATION_NAME, *carried),
     )
     return int(cursor.fetchone()[0])
 
 
 def begin_statement(cursor: Any, execution: int, number: int) -> None:
     """Write, before it runs, that statement `number` (from 1) is begun: one that may leave a doubt."""
-    cursor.execute("UPDATE newel.journal SET statement_begun = %s WHERE id = %s", (number, execution))
+    cursor.execute(
+        f"{_AS_LOGIN} UPDATE newel.journal SET statement_begun = %s WHERE id = %s", (number, execution)
+    )
 
 
 def finish_statement(cursor: Any, execution: int, number: int, done_checksum: str) -> None:
     """Write that the statements up to `number` are done, with the checksum of their texts."""
     cursor.execute(
+        f"{_AS_LOGIN} "
         "UPDATE newel.journal SET statements_done = %s, statement_begun = NULL, done_checksum = %s WHERE id = %s",
         (number, done_checksum, execution),
     )
 
 
 def succeed(cursor: Any, execution: int, direction: Direction, statements: int) -> None:
-    """Write that an execution is done; belongs in the transaction of the revision itself.
-
-    Deferred constraints are checked first: an integrity error (SQLSTATE class 23) is one of theirs. The file may
-    have ended as another role, which need not be allowed to write the journal.
-    """
+    """Write that an execution is done; belongs in the transaction of the revision itself."""
     cursor.execute(
-        "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE; "
+        f"{_AS_LOGIN} "
         "UPDATE newel.journal SET result = %s, finished_at = clock_timestamp(), statements_done = %s WHERE id = %s",
         ("applied" if direction == "up" else "rolled back", statements, execution),
     )
@@ -215,30 +248,6 @@ def stamp(cursor: Any, revision: str, slug: str, direction: Direction, environme
         "INSERT INTO newel.journal (revision, slug, direction, environment, result, finished_at, application) "
         "VALUES (%s, %s, %s, %s, 'stamped', clock_timestamp(), %s)",
         (revision, slug, direction, environment, APPLICATION_NAME),
-    )
-
-
-def half_done(cursor: Any, revision: str, direction: Direction, execution: int) -> HalfDone | None:
-    """Return where the execution of a revision before `execution` stopped, unless it ended well.
-
-    A row that a killed process left as started counts: the caller holds the lock, so nobody runs it now.
-    """
-    cursor.execute(
-        "SELECT direction, result, statements_done, statement_begun, coalesce(done_checksum, '') "
-        "FROM newel.journal WHERE revision = %s AND id < %s ORDER BY id DESC LIMIT 1",
-        (revision, execution),
-    )
-    row = cursor.fetchone()
-    if row is None or row[0] != direction or row[1] not in ("started", "failed"):
-        return None
-    return HalfDone(row[2], row[3], row[4]) if row[2] or row[3] else None
-
-
-def carry_over(cursor: Any, execution: int, stopped: HalfDone) -> None:
-    """Write into the row of the execution that goes on what the one before it had done."""
-    cursor.execute(
-        "UPDATE newel.journal SET statements_done = %s, statement_begun = %s, done_checksum = %s WHERE id = %s",
-        (stopped.statements_done, stopped.statement_begun, stopped.done_checksum, execution),
     )
 
 

@@ -16,7 +16,11 @@ from newel.project.statements import Statement
 
 @dataclass(frozen=True)
 class Question:
-    """What to look for: the kind of object, its name as to_regclass() takes it, and what the statement does."""
+    """What to look for: the kind of object, its name, and whether the statement makes it or takes it away.
+
+    An index to be made is looked for on its table (`parent`), since the search_path may hold another of its
+    name. The name of one to be dropped, and of tables, is as to_regclass() takes it.
+    """
 
     kind: Literal["index", "database", "tablespace", "subscription", "partition", "repeatable"]
     name: str = ""
@@ -29,8 +33,7 @@ def question_of(statement: Statement) -> Question:
     tree = parse(statement.text)
     match kind_of(tree):
         case "IndexStmt":
-            relation = tree.relation
-            return Question("index", _qualified(relation.schemaname, tree.idxname), parent=_name_of(relation))
+            return Question("index", tree.idxname, parent=_name_of(tree.relation))
         case "DropStmt":
             names = [item.string.sval for item in tree.objects[0].list.items]
             return Question("index", ".".join(quote_identifier(name) for name in names), makes=False)
@@ -56,27 +59,31 @@ def settle(cursor: Any, question: Question) -> bool:
     """Say whether the statement in doubt is done; clear away what it left half done so that it can run again."""
     if question.kind == "repeatable":
         return False
-    exists = _exists(cursor, question)
-    if question.kind == "index" and question.makes and exists and not _is_valid(cursor, question.name):
-        _drop_invalid(cursor, question.name)
-        return False
+    if question.kind == "index" and question.makes:
+        index = _index_on_table(cursor, question)
+        if index and not index[1]:
+            _drop_invalid(cursor, index[0])
+        return bool(index and index[1])
     if question.kind == "partition" and _detach_pending(cursor, question):
         cursor.execute(f"ALTER TABLE {question.parent} DETACH PARTITION {question.name} FINALIZE")
         return True
-    return exists == question.makes
+    return _exists(cursor, question) == question.makes
 
 
 def require_valid_index(cursor: Any, question: Question, where: Location) -> None:
     """Refuse an INVALID index behind CREATE INDEX CONCURRENTLY: IF NOT EXISTS passes over one in silence."""
-    if question.kind == "index" and question.makes and not _is_valid(cursor, question.name):
+    index = _index_on_table(cursor, question) if question.kind == "index" and question.makes else None
+    if index and not index[1]:
         raise NewelError(
-            f"index {question.name} exists but is INVALID: no query uses it, and newel did not build it",
+            f"index {index[0]} exists but is INVALID: no query uses it, and newel did not build it",
             where=where,
-            cure=f"Drop it, then run the same command again:  DROP INDEX CONCURRENTLY {question.name};",
+            cure=f"Drop it, then run the same command again:  DROP INDEX CONCURRENTLY {index[0]};",
         )
 
 
 def _exists(cursor: Any, question: Question) -> bool:
+    if question.kind == "index" and question.makes:
+        return _index_on_table(cursor, question) is not None
     query, values = {
         "index": ("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (question.name,)),
         "database": ("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (question.name,)),
@@ -94,10 +101,15 @@ def _exists(cursor: Any, question: Question) -> bool:
     return bool(cursor.fetchone()[0])
 
 
-def _is_valid(cursor: Any, index: str) -> bool:
-    cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (index,))
+def _index_on_table(cursor: Any, question: Question) -> tuple[str, bool] | None:
+    """Return the index's name as SQL takes it, and whether it is valid; None if its table has no such index."""
+    cursor.execute(
+        "SELECT c.oid::regclass::text, x.indisvalid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid "
+        "WHERE x.indrelid = to_regclass(%s) AND c.relname = %s",
+        (question.parent, question.name),
+    )
     row = cursor.fetchone()
-    return bool(row and row[0])
+    return (row[0], row[1]) if row else None
 
 
 def _drop_invalid(cursor: Any, index: str) -> None:

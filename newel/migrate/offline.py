@@ -59,6 +59,7 @@ def run_offline(
 
                 alembic_step.migration_fn = stamp
             yield alembic_step
+        context.impl.static_output(f"SELECT pg_catalog.pg_advisory_unlock({lock.KEY});")
 
     by_path = {path: step for step in steps for path in (step.revision.up, step.revision.down)}
 
@@ -77,18 +78,27 @@ def run_offline(
 
 def _print_file(project: Project, file: SqlFile, context: MigrationContext) -> int:
     policy = project.environment.policy
-    context.impl.static_output(
-        session_sql(
-            project.environment.search_path,
-            lock_timeout=policy.lock_timeout if file.transactional else "0",
-            statement_timeout=policy.statement_timeout,
-        )
+    session = session_sql(
+        project.environment.search_path,
+        lock_timeout=policy.lock_timeout,
+        statement_timeout=policy.statement_timeout,
     )
+    # The script is UTF-8, whatever the database's encoding is, which RESET ALL has brought back.
+    context.impl.static_output(f"{session}\nSET client_encoding TO 'UTF8';")
     count = 0
     for statement in file.statements():
-        context.impl.static_output(_statement_text(statement))
+        text = _statement_text(statement)
+        context.impl.static_output(_UNTIMED.format(text) if statement.needs_autocommit else text)
         count += 1
     return count
+
+
+# psql's \gset keeps the file's own lock_timeout: a CONCURRENTLY that gives up leaves an INVALID index.
+_UNTIMED = """\
+SELECT current_setting('lock_timeout') AS newel_lock_timeout \\gset
+SET lock_timeout TO 0;
+{}
+SET lock_timeout TO :'newel_lock_timeout';"""
 
 
 def _statement_text(statement: Statement) -> str:
@@ -98,7 +108,8 @@ def _statement_text(statement: Statement) -> str:
     if statement.copy_data is None:
         return ended
     data = statement.source[slice(*statement.copy_data)].decode("utf-8")
-    return f"{ended}\n{data}{'' if data.endswith(chr(10)) or not data else chr(10)}\\."
+    line_end = "\r\n" if data.endswith("\r\n") else "\n"  # psql wants the end marker's to be the data's
+    return f"{ended}\n{data}{'' if data.endswith(line_end) or not data else line_end}\\.{line_end.rstrip(chr(10))}"
 
 
 def _prelude(project: Project, request: Request, start_rows: tuple[str, ...]) -> str:
@@ -167,6 +178,7 @@ def _journal_row(
         )
     )
     return (
+        "RESET SESSION AUTHORIZATION; RESET ROLE;\n"
         "INSERT INTO newel.journal (revision, slug, direction, environment, result, checksum, application, "
         f"statements_done, finished_at) VALUES ({values}, {statements}, clock_timestamp());"
     )

@@ -59,14 +59,12 @@ def check_applied(revisions: Sequence[Revision], applied: Sequence[str], taken: 
     `taken` are the numbers of the whole tree, other environments' too: the cure offers one that is free.
     """
     check_known(revisions, applied)
-    done = frozenset(applied)
-    last_applied: dict[str | None, Revision] = {}
-    for revision in reversed(revisions):
-        if revision.id in done:
-            last_applied.setdefault(revision.branch, revision)
-        elif revision.branch in last_applied:
-            taken = [*taken, *(item.id for item in revisions)]
-            raise _below_applied(revision, last_applied[revision.branch], f"{int(max(taken)) + 1:06}")
+    done, by_id = frozenset(applied), {revision.id: revision for revision in revisions}
+    for revision in revisions:
+        missing = [item for item in revision.needs if revision.id in done and item not in done]
+        if missing:
+            free = f"{int(max([*taken, *by_id])) + 1:06}"
+            raise _below_applied(by_id[missing[0]], revision, free)
 
 
 def check_known(revisions: Sequence[Revision], applied: Iterable[str]) -> None:
@@ -151,7 +149,7 @@ def _below_applied(revision: Revision, applied: Revision, free: str) -> Dependen
     )
     return DependencyError(
         f"revision {revision.id}_{revision.slug} is not applied, but {applied.id}_{applied.slug}, "
-        "which comes after it in its chain, is: it would never run",
+        "which stands on it by its number, is: it would never run",
         cure=f"Give it a number above the applied ones, then try again:\n{moves}\n  newel stubs",
     )
 

@@ -16,9 +16,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from newel.database import journal
 from newel.database.connection import Notices, mask, server_refusal, session_sql
-from newel.database.journal import DatabaseState
+from newel.database.journal import DatabaseState, Direction
 from newel.database.lock import migration_lock
-from newel.errors import DependencyError, Interrupted, NewelError
+from newel.errors import ConnectionFailed, DependencyError, Interrupted, NewelError
 from newel.migrate import runner
 from newel.migrate.events import (
     Listener,
@@ -75,7 +75,7 @@ def run_request(
 
     Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
     """
-    if not pending_steps(project, look(connection), request) and not request.purge:
+    if _nothing_to_do(project, look(connection), request):
         return
     locking = project.environments.locking
     seconds = locking.timeout_seconds if locking.enabled else None
@@ -84,9 +84,9 @@ def run_request(
         migration_lock(connection, seconds, lambda holder: listener(Waiting(holder))),
     ):
         state = look(connection)
-        steps = pending_steps(project, state, request)
-        if not steps and not request.purge:
+        if _nothing_to_do(project, state, request):
             return
+        steps = pending_steps(project, state, request)
         files = {} if request.stamp else read_files(project, steps)
         _prepare(project, connection, state, request)
         progress = Progress()
@@ -94,13 +94,18 @@ def run_request(
             if request.stamp:
                 drive(_stamping(project, steps, connection, listener, progress))
             else:
-                drive(_running(project, steps, connection, listener, files, progress))
+                drive(_running(project, steps, state, connection, listener, files, progress))
         except BaseException as error:
             failure = progress.error or _worded(error)
             _record_failure(connection, progress, failure)
             if isinstance(failure, NewelError):
                 raise _with_context(failure, progress, files) from failure.__cause__
             raise
+
+
+def _nothing_to_do(project: Project, state: DatabaseState, request: Request) -> bool:
+    settles = request.purge or (request.stamp and bool(state.half_done))
+    return not pending_steps(project, state, request) and not settles
 
 
 def read_files(project: Project, steps: tuple[Step, ...]) -> dict[str, SqlFile]:
@@ -131,6 +136,10 @@ def _prepare(project: Project, connection: Connection, state: DatabaseState, req
             journal.create_missing(cursor, state)
             if state.environment is None:
                 journal.set_environment(cursor, environment)
+            if request.stamp:
+                for item in state.half_done:  # whatever was half done is as it is stamped now
+                    direction: Direction = "up" if item.revision in state.applied_ids else "down"
+                    journal.stamp(cursor, item.revision, item.slug, direction, environment)
             if request.purge:
                 slugs = {item.revision: item.slug for item in state.applied}
                 for revision in reversed(state.applied_ids):
@@ -165,6 +174,7 @@ def _stamping(
 def _running(
     project: Project,
     steps: tuple[Step, ...],
+    state: DatabaseState,
     connection: Connection,
     listener: Listener,
     files: dict[str, SqlFile],
@@ -177,11 +187,14 @@ def _running(
         environment.search_path, lock_timeout=policy.lock_timeout, statement_timeout=policy.statement_timeout
     )
 
+    half_done = {(item.revision, item.direction): item for item in state.half_done}
+
     def one_by_one() -> Iterator[Step]:
         for number, step in enumerate(steps, 1):
             progress.step, progress.started = step, time.perf_counter()
             listener(StepStarted(step, number, len(steps)))
             with connection.cursor() as cursor:
+                cursor.execute(session)
                 progress.execution = journal.begin(
                     cursor,
                     step.revision.id,
@@ -189,6 +202,7 @@ def _running(
                     step.direction,
                     environment.name,
                     files[step.path].checksum,
+                    half_done.get((step.revision.id, step.direction)),
                 )
             connection.commit()
             yield step
@@ -198,31 +212,18 @@ def _running(
 
     def execute(autocommit_block: AutocommitBlock) -> None:
         step, execution = _step_of(progress), progress.execution
-        file = files[step.path]
+        file, stopped = files[step.path], half_done.get((step.revision.id, step.direction))
         with connection.cursor() as cursor, _kept(progress):
-            if file.transactional:
-                cursor.execute(session)
+            if file.transactional and not stopped:
                 count = runner.run_in_transaction(cursor, file)
             else:
-                stopped = journal.half_done(cursor, step.revision.id, step.direction, execution)
                 if stopped:
                     listener(Resumed(step, stopped.statements_done))
                 with autocommit_block(), _kept(progress):
-                    if stopped:
-                        journal.carry_over(cursor, execution, stopped)
-                    cursor.execute(session)
                     count = runner.run_one_by_one(
-                        cursor,
-                        file,
-                        execution,
-                        stopped,
-                        policy.lock_timeout,
-                        lambda number: listener(StatementDone(step, number)),
+                        cursor, file, execution, stopped, lambda number: listener(StatementDone(step, number))
                     )
-            try:
-                journal.succeed(cursor, execution, step.direction, count)
-            except psycopg2.IntegrityError as error:
-                raise runner.deferred_error(file, error) from error
+            journal.succeed(cursor, execution, step.direction, count)
 
     return Work(one_by_one(), execute)
 
@@ -283,7 +284,9 @@ def _with_context(error: NewelError, progress: Progress, files: dict[str, SqlFil
     if progress.step is not None and not isinstance(error, DependencyError):
         step = progress.step
         name = f"{step.revision.id}_{step.revision.slug}"
-        if step.path not in files or files[step.path].transactional:
+        if isinstance(error, ConnectionFailed) and progress.error is None:
+            lines.append(f"Whether {name} was committed is not known; newel status tells.")
+        elif step.path not in files or files[step.path].transactional:
             lines.append(f"{name} was rolled back whole.")
         else:
             lines.append(

@@ -14,41 +14,39 @@ from typing import Any
 import psycopg2
 
 from newel.database import journal
-from newel.database.connection import quote_literal
 from newel.database.journal import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
-from newel.project.statements import Statement
+from newel.project.statements import Statement, sets_session
 
 _INVALID_TRANSACTION_TERMINATION = "2D000"
+_REFUSED_IN_TRANSACTION = (_INVALID_TRANSACTION_TERMINATION, "25001", "55P04")
+_OUTSIDE = "It needs a file that does not run in one transaction. Put at its top:  -- newel: no-transaction"
 
 
 def run_in_transaction(cursor: Any, file: SqlFile) -> int:
-    """Execute a transactional file in the transaction the caller has open. Returns the number of statements."""
+    """Execute a transactional file in the transaction the caller has open. Returns the number of statements.
+
+    Deferred constraints are checked at its end, where an error can still name the file.
+    """
     number = 0
     for statement in file.statements():
         _execute(cursor, file, statement)
         number += 1
+    try:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg2.Error as error:
+        what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
+        raise NewelError(what, where=Location(file.path)) from error
     return number
 
 
-def deferred_error(file: SqlFile, error: psycopg2.Error) -> NewelError:
-    """Word the failure of a constraint that was deferred to the end of the file."""
-    what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
-    return NewelError(what, where=Location(file.path))
-
-
 def run_one_by_one(
-    cursor: Any,
-    file: SqlFile,
-    execution: int,
-    stopped: HalfDone | None,
-    lock_timeout: str | None,
-    done: Callable[[int], None],
+    cursor: Any, file: SqlFile, execution: int, stopped: HalfDone | None, done: Callable[[int], None]
 ) -> int:
-    """Execute a file that does not run in one transaction, on a connection in autocommit mode.
+    """Execute a file statement by statement, on a connection in autocommit mode.
 
     Each statement is recorded in the journal: one that may run in a transaction shares it with its record,
     so it is never in doubt; one that may not is recorded as begun before it, and if the process dies then,
@@ -59,16 +57,12 @@ def run_one_by_one(
         if stopped and number <= stopped.statements_done:
             if number == stopped.statements_done and checksum != stopped.done_checksum:
                 raise _changed_behind_us(file, number)
-            if statement.keyword in ("SET", "RESET"):
+            if sets_session(statement):
                 _execute(cursor, file, statement)
             continue
         in_doubt = stopped is not None and stopped.statement_begun == number
         if statement.needs_autocommit:
-            cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
             _run_autocommit(cursor, file, execution, number, statement, in_doubt)
-            cursor.execute(
-                f"SET lock_timeout TO {quote_literal(lock_timeout)}" if lock_timeout else "RESET lock_timeout"
-            )
             journal.finish_statement(cursor, execution, number, checksum)
         else:
             _run_with_record(cursor, file, execution, number, statement, checksum)
@@ -88,26 +82,26 @@ def _numbered(file: SqlFile) -> Iterator[tuple[int, Statement, str]]:
 def _run_with_record(
     cursor: Any, file: SqlFile, execution: int, number: int, statement: Statement, checksum: str
 ) -> None:
-    """Run a statement and its journal record in one transaction.
+    """Run a statement and its journal record in one transaction, or neither.
 
     A CALL or DO that ends transactions itself is refused in one (2D000); rolled back whole, it is run again
     outside.
     """
-    cursor.execute("BEGIN")
     try:
-        _execute(cursor, file, statement)
-    except NewelError as error:
-        with suppress(psycopg2.Error):  # a lost connection has rolled back already
-            cursor.execute("ROLLBACK")
-        cause = error.__cause__
-        if getattr(cause, "pgcode", None) != _INVALID_TRANSACTION_TERMINATION:
-            raise
-        journal.begin_statement(cursor, execution, number)
+        cursor.execute("BEGIN")
         _execute(cursor, file, statement)
         journal.finish_statement(cursor, execution, number, checksum)
+        cursor.execute("COMMIT")
+    except BaseException as error:  # an interrupt as well: psycopg2 knows nothing of this transaction
+        with suppress(psycopg2.Error):  # a lost connection has rolled back already
+            cursor.execute("ROLLBACK")
+        if getattr(error.__cause__, "pgcode", None) != _INVALID_TRANSACTION_TERMINATION:
+            raise
+    else:
         return
+    journal.begin_statement(cursor, execution, number)
+    _execute(cursor, file, statement)
     journal.finish_statement(cursor, execution, number, checksum)
-    cursor.execute("COMMIT")
 
 
 def _run_autocommit(
@@ -119,7 +113,11 @@ def _run_autocommit(
     # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
     if in_doubt or doubt.will_leave_a_trace(cursor, question):
         journal.begin_statement(cursor, execution, number)
+    cursor.execute("SELECT current_setting('lock_timeout')")
+    lock_timeout = cursor.fetchone()[0]
+    cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
     _execute(cursor, file, statement)
+    cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
     doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
 
 
@@ -153,10 +151,17 @@ def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error)
     offset = statement.start
     if position:
         offset += len(statement.text[: int(position) - 1].encode())
-    lost = diagnostics.message_primary is None or (error.pgcode or "").startswith(("57P0", "08"))
+    lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and (
+        error.pgcode is None or error.pgcode.startswith(("57P0", "08"))
+    )
     kind = ConnectionFailed if lost else PermissionDenied if error.pgcode == "42501" else NewelError
     where = locate(file.data, offset, file.path)
-    return kind(_server_words(error), where=where, excerpt=excerpt(file.data, offset))
+    return kind(
+        _server_words(error),
+        where=where,
+        excerpt=excerpt(file.data, offset),
+        cure=_OUTSIDE if error.pgcode in _REFUSED_IN_TRANSACTION else None,
+    )
 
 
 def _server_words(error: psycopg2.Error) -> str:

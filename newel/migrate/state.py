@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from newel.database.journal import DatabaseState
 from newel.errors import DependencyError, NewelError
-from newel.migrate.plan import check_applied
+from newel.migrate.plan import Step, check_applied
 from newel.project.graph import heads
 from newel.project.project import Project
 
@@ -49,6 +51,27 @@ def check_consistent(project: Project, state: DatabaseState) -> None:
             cure="Find out which revisions are applied in truth (newel status, newel log), then record it without "
             "running anything:  alembic stamp --purge REVISION",
         )
+
+
+def check_half_done(state: DatabaseState, steps: Sequence[Step]) -> None:
+    """Refuse a plan that leaves a half-done revision as it is, or goes the other way before it is finished."""
+    for item in state.half_done:
+        position = next(
+            (
+                number
+                for number, step in enumerate(steps)
+                if (step.revision.id, step.direction) == (item.revision, item.direction)
+            ),
+            None,
+        )
+        if position is None or any(step.direction != item.direction for step in steps[:position]):
+            again = f"newel up {item.revision}" if item.direction == "up" else "newel down"
+            word = "applied" if item.direction == "up" else "rolled back"
+            raise DependencyError(
+                f"{item.revision}_{item.slug} is half {word}: a run stopped behind statement {item.statements_done}",
+                cure=f"Finish it first:  {again}\nOr undo its statements by hand, and record what is there then:  "
+                "alembic stamp REVISION",
+            )
 
 
 def expected_version_rows(project: Project, state: DatabaseState) -> frozenset[str]:

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
-from newel.errors import DependencyError, FileMissing, Location, NewelError
-from newel.project.files import MIGRATIONS
+from newel.errors import DependencyError, FileMissing, NewelError
+from newel.project.files import MIGRATIONS, unreadable
 from newel.project.graph import Revision
 from newel.project.source import excerpt, locate
 
@@ -123,7 +123,7 @@ def load_environments(root: Path) -> Environments:
         text = (root / PATH).read_bytes()
     except OSError as error:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise NewelError(f"cannot read the file: {error.strerror}", where=Location(PATH)) from error
+            raise unreadable(PATH, error) from error
         raise FileMissing(
             f"there is no {PATH} in {root}",
             cure='The smallest one is  {"environments": {"development": {}}}',

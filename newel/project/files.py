@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from newel.errors import FileMissing, Location, NewelError
+from newel.errors import FileMissing, Location, NewelError, PermissionDenied
 from newel.project.directives import Directives, read_directives
 from newel.project.source import excerpt, locate
 from newel.project.statements import WINDOW, Statement, split
@@ -86,7 +86,7 @@ def list_files(root: Path) -> tuple[list[FileName], list[NewelError]]:
             match = _NAME.fullmatch(entry)
             if match:
                 names.append(FileName(path, match[1], match[2], match[3], inside))
-            elif entry.endswith(".sql"):
+            elif entry.lower().endswith(".sql"):
                 problems.append(_misnamed(path, entry))
             elif inside is not None and (folder / entry).is_dir():
                 problems.append(
@@ -100,20 +100,26 @@ def list_files(root: Path) -> tuple[list[FileName], list[NewelError]]:
 def read(root: Path, path: str) -> SqlFile:
     """Read and check one SQL file; `path` is relative to `root`.
 
-    Raises FileMissing, PermissionError's kin as NewelError, and NewelError with line and column for NUL,
-    invalid UTF-8, a wrong directive, a syntax error, a psql command or transaction control.
+    Raises FileMissing, PermissionDenied, and NewelError with line and column for NUL, invalid UTF-8, a wrong
+    directive, a syntax error, a psql command or transaction control.
     """
     try:
         data = (root / path).read_bytes()
     except FileNotFoundError:
         raise FileMissing("the file does not exist", where=Location(path)) from None
     except OSError as error:
-        raise NewelError(f"cannot read the file: {error.strerror}", where=Location(path)) from error
+        raise unreadable(path, error) from error
     _check_encoding(data, path)
     directives = read_directives(data, path)
     kept = tuple(split(data, path)) if len(data) <= WINDOW else None
     autocommit = sum(item.needs_autocommit for item in (split(data, path) if kept is None else kept))
     return SqlFile(path, data, directives, not (directives.no_transaction or autocommit), kept)
+
+
+def unreadable(path: str, error: OSError) -> NewelError:
+    """Word what the system says of a file that is there and cannot be read."""
+    kind = PermissionDenied if isinstance(error, PermissionError) else NewelError
+    return kind(f"cannot read the file: {error.strerror}", where=Location(path))
 
 
 def _check_encoding(data: bytes, path: str) -> None:

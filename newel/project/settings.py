@@ -15,6 +15,7 @@ from pathlib import Path
 
 from newel.errors import Location, NewelError
 from newel.project.environments import Environments
+from newel.project.files import unreadable
 
 DEFAULT_ENVIRONMENT = "development"
 DEFAULT_DATABASE = "service_db"
@@ -81,6 +82,8 @@ def _read_env_file(root: Path, path: str) -> dict[str, str]:
     try:
         with (root / path).open(encoding="utf-8-sig") as stream:
             lines = list(parse_stream(stream))
+    except OSError as error:
+        raise unreadable(path, error) from error
     except UnicodeDecodeError:
         raise NewelError("not valid UTF-8", where=Location(path)) from None
     for item in lines:

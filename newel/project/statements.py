@@ -13,7 +13,7 @@ from typing import Any
 
 from newel.errors import NewelError
 from newel.project import parser
-from newel.project.parser import ParseError, enum_name, kind_of, parse
+from newel.project.parser import ParseError, enum_name, kind_of, node_of, parse
 from newel.project.source import excerpt, locate
 
 WINDOW = 256 * 1024
@@ -26,7 +26,9 @@ _LINE_REST = re.compile(rb"[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
 _STATEMENT_END = re.compile(rb";" + _LINE_REST.pattern)
 _COPY_END = re.compile(rb"^\\\.[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _QUOTED = rb"""(?:[^;'"]|'[^']*'|"[^"]*")*"""
-_COPY = re.compile(rb"\bcopy\b" + _QUOTED + rb"?\bfrom\s+std(?:in|out)\b" + _QUOTED + rb";", re.IGNORECASE)
+_COPY = re.compile(
+    rb"(?<![^;\r\n/])[ \t]*copy\b" + _QUOTED + rb"?\bfrom\s+std(?:in|out)\b" + _QUOTED + rb";", re.IGNORECASE
+)
 _CONCURRENT_INDEX = re.compile(r"create\s+(unique\s+)?index\s+concurrently\b", re.IGNORECASE)
 
 # The first keywords of every statement that can be transaction control or unable to run in a transaction.
@@ -68,6 +70,20 @@ def split(data: bytes, path: str) -> Iterator[Statement]:
             line += data.count(b"\n", counted, start)
             counted = start
             yield _statement(data, path, start, end, line, copy_data if number == len(spans) else None)
+
+
+def sets_session(statement: Statement) -> bool:
+    """Say whether a statement does nothing but set the session: SET, RESET, or pg_dump's SELECT set_config()."""
+    if statement.keyword != "SELECT":
+        return statement.keyword in ("SET", "RESET")
+    tree = (
+        parse(statement.text) if b"set_config" in statement.source[statement.start : statement.end] else None
+    )
+    return tree is not None and all(_sets_config(node_of(item.res_target.val)) for item in tree.target_list)
+
+
+def _sets_config(node: Any) -> bool:
+    return kind_of(node) == "FuncCall" and node.funcname[-1].string.sval == "set_config"
 
 
 def _next_window(
@@ -119,7 +135,9 @@ def _statement(
                 start,
                 f"{text} does not belong in a migration file: newel opens and ends the transaction, and transaction "
                 "control in the file would defeat its rollback",
-                "Take the statement out. A file that must not run in one transaction says so in its first "
+                "Take the statement out."
+                if keyword in (b"SAVEPOINT", b"RELEASE", b"PREPARE")
+                else "Take the statement out. A file that must not run in one transaction says so in its first "
                 "lines:  -- newel: no-transaction",
             )
         if kind == "IndexStmt" and tree.concurrent and not tree.idxname:
@@ -131,10 +149,16 @@ def _statement(
                 "is there, and running it again would build a second one",
                 "Give the index a name:  CREATE INDEX CONCURRENTLY name ON ...",
             )
-        if keyword == b"COPY" and copy_data is None and _reads_stdin(data[start:end]):
-            raise _refused(
-                data, path, start, "COPY ... FROM stdin without a semicolon and data lines behind it", None
+        if kind == "CopyStmt" and copy_data is None and not tree.filename:
+            what = (
+                "COPY ... FROM stdin without a semicolon and data lines behind it"
+                if tree.is_from
+                else "COPY ... TO stdout, which nobody would read"
             )
+            raise _refused(data, path, start, what, None)
+        if kind == "DiscardStmt" and enum_name(tree, "target") == "DISCARD_ALL":
+            what = "DISCARD ALL would give up the lock that keeps other runs away"
+            raise _refused(data, path, start, what, "Use RESET ALL, DISCARD TEMP or DISCARD PLANS.")
         needs_autocommit = _needs_autocommit(kind, tree) if kind else bool(_CONCURRENT_INDEX.match(text))
     return Statement(data, start, end, line, keyword.decode(), needs_autocommit, copy_data)
 
@@ -166,8 +190,6 @@ def _needs_autocommit(kind: str, tree: Any) -> bool:
             return "concurrently" in options or enum_name(tree, "kind") in whole
         case "ClusterStmt":
             return not tree.HasField("relation")
-        case "DiscardStmt":
-            return bool(enum_name(tree, "target") == "DISCARD_ALL")
         case "AlterDatabaseStmt":
             return "tablespace" in options
         case "CreateSubscriptionStmt" | "DropSubscriptionStmt" | "AlterSubscriptionStmt":

@@ -72,14 +72,14 @@ def test_the_head_of_a_branch_brings_what_it_stands_on_and_no_more():
     assert words(plan(NINE, ALL[:6], "upgrade", "development@head")) == ["up 7", "up 8"]
 
 
-@pytest.mark.parametrize("number", ["10", "00001", "000010", "0", "1000000", "abc", "", "-", "dev", "00000"])
-def test_a_number_that_is_no_revision_is_refused_and_never_matched_by_prefix(number):
-    revisions = project(*[None] * 9)
-    if number == "00001":  # five digits, but the number 1
-        assert words(plan(revisions, (), "upgrade", number)) == ["up 1"]
-        return
+@pytest.mark.parametrize("number", ["10", "000010", "0", "1000000", "abc", "", "-", "dev", "00000"])
+def test_a_number_that_is_no_revision_is_refused(number):
     with pytest.raises(NewelError, match="there is no revision"):
-        plan(revisions, (), "upgrade", number)
+        plan(project(*[None] * 9), (), "upgrade", number)
+
+
+def test_a_number_is_never_matched_by_prefix():
+    assert words(plan(project(*[None] * 12), (), "upgrade", "00001")) == ["up 1"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,12 @@ def test_an_unapplied_revision_below_an_applied_one_of_its_chain_is_refused_with
     assert "000006" in str(caught.value)
     assert "000007" in str(caught.value)
     assert "000010" in str(caught.value.cure)
+
+
+def test_an_unapplied_mainline_revision_below_an_applied_branch_revision_is_refused_too():
+    revisions = project(None, None, None, "development")
+    with pytest.raises(DependencyError, match=r"000003.*000004"):
+        plan(revisions, ("000001", "000002", "000004"), "upgrade", "head")
 
 
 def test_a_database_that_holds_a_revision_the_checkout_lacks_is_refused():
