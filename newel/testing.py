@@ -129,12 +129,15 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def new_database(server: Server, project_root: Path) -> Iterator[Callable[..., Database]]:
-    """Make databases: `new_database(template="template0", environment="development")`."""
+    """Make databases: `new_database(template="template0", environment="development", encoding="UTF8")`."""
     made: list[Database] = []
 
-    def make(template: str = "template0", environment: str = "development") -> Database:
+    def make(
+        template: str = "template0", environment: str = "development", encoding: str = "UTF8"
+    ) -> Database:
         name = f"test_{next(_numbers)}"
-        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        other = "" if encoding == "UTF8" else f"ENCODING '{encoding}' LOCALE 'C'"
+        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" {other}')
         made.append(Database(server, name, project_root, environment))
         return made[-1]
 

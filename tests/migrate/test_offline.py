@@ -125,3 +125,42 @@ def test_a_script_stops_while_another_run_holds_the_lock(script, database):
         done = run_psql(database, script("development", "upgrade", "head"))
     assert done.returncode == 3
     assert "another run holds the lock" in done.stderr
+
+
+NASTY = {
+    "000001_one": "CREATE SCHEMA app;\nGRANT ALL ON SCHEMA app TO pg_monitor;\nCREATE TABLE t (a text);\n-- the end",
+    "000002_role": "SET ROLE pg_monitor;\nCREATE TABLE app.u (a int);\n",
+    "000003_copy": "COPY t FROM stdin;\r\n1\r\ntwo\r\n\\.\r\nCOPY t FROM stdin;\r\n\\.\r\n",
+    "000004_letters": "INSERT INTO t VALUES ('é') -- a comment\n;\nINSERT INTO t VALUES ('ž:a');\n",
+    "000005_alone": (
+        "SET lock_timeout TO '4s';\nCREATE INDEX CONCURRENTLY i ON t (a);\n"
+        "INSERT INTO t SELECT current_setting('lock_timeout');\n"
+    ),
+    "000006_set": "SET search_path TO app;\nCREATE TABLE v (a int);\n",
+    "000007_next": "CREATE TABLE w (a int);\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN2"])
+def test_nasty_files_come_out_of_a_script_as_out_of_a_run(made, new_database, encoding):
+    for name, up in NASTY.items():
+        made.pair(name, "").write_bytes(up.encode())
+    online, offline = new_database(encoding=encoding), new_database(encoding=encoding)
+    made.run("upgrade", "head", online.engine())
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        project = load_project(made.root, {}, "development")
+        through_alembic(project, Request("upgrade", "head"), lambda _: None, sql=True)
+    done = run_psql(offline, printed.getvalue())
+    assert done.returncode == 0, done.stderr
+    assert_same(online, offline)
+    for database in (online, offline):
+        with database.connect().cursor() as cursor:
+            cursor.execute("SELECT a FROM public.t ORDER BY ctid")
+            assert [row[0] for row in cursor.fetchall()] == ["1", "two", "é", "ž:a", "4s"]
+
+
+def test_a_script_gives_the_lock_back_where_the_session_goes_on(script, database):
+    count = "SELECT 'locks:' || count(*) FROM pg_locks WHERE locktype = 'advisory';"
+    done = run_psql(database, f"{script('development', 'upgrade', 'head')}\n{count}")
+    assert "locks:0" in done.stdout
