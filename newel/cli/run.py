@@ -41,8 +41,9 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
     report = _Report(project, reached, as_json=args.json)
     connection = reached.connect()
     try:
-        steps = pending_steps(project, look(connection), request)
-        if steps:
+        state = look(connection)
+        steps = pending_steps(project, state, request)
+        if steps or state.half_done:
             from newel.migrate.direct import run_direct
 
             report.begin(steps)
@@ -82,7 +83,7 @@ class _Report:
         self.width = 0
 
     def begin(self, steps: tuple[Step, ...]) -> None:
-        self.width = max(len(step.revision.slug) for step in steps)
+        self.width = max((len(step.revision.slug) for step in steps), default=0)
         if not self.as_json:
             print(f"{self.project.settings.environment}: {self.reached.words}")
 

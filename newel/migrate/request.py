@@ -12,7 +12,7 @@ from newel.database import journal
 from newel.database.connection import server_refusal
 from newel.database.journal import DatabaseState
 from newel.migrate.plan import Command, Step, plan
-from newel.migrate.state import check_consistent, check_environment, check_half_done
+from newel.migrate.state import check_consistent, check_environment
 from newel.project.project import Project
 
 
@@ -49,7 +49,4 @@ def pending_steps(project: Project, state: DatabaseState, request: Request) -> t
     if request.purge:
         return plan(project.environment_revisions, (), request.command, request.target)
     check_consistent(project, state)
-    steps = plan(project.environment_revisions, state.applied_ids, request.command, request.target)
-    if not request.stamp:
-        check_half_done(state, steps)
-    return steps
+    return plan(project.environment_revisions, state.applied_ids, request.command, request.target)

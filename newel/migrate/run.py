@@ -32,6 +32,7 @@ from newel.migrate.events import (
 )
 from newel.migrate.plan import Step
 from newel.migrate.request import Request, look, pending_steps
+from newel.migrate.state import check_half_done
 from newel.project import stubs
 from newel.project.files import SqlFile, read
 from newel.project.project import Project
@@ -87,6 +88,8 @@ def run_request(
         if _nothing_to_do(project, state, request):
             return
         steps = pending_steps(project, state, request)
+        if not request.stamp:
+            check_half_done(state, steps)
         files = {} if request.stamp else read_files(project, steps)
         _prepare(project, connection, state, request)
         progress = Progress()
@@ -104,8 +107,8 @@ def run_request(
 
 
 def _nothing_to_do(project: Project, state: DatabaseState, request: Request) -> bool:
-    settles = request.purge or (request.stamp and bool(state.half_done))
-    return not pending_steps(project, state, request) and not settles
+    """Say whether a run may end here. What looks half done may be running: only the lock's holder can tell."""
+    return not (pending_steps(project, state, request) or state.half_done or request.purge)
 
 
 def read_files(project: Project, steps: tuple[Step, ...]) -> dict[str, SqlFile]:

@@ -345,6 +345,26 @@ def test_a_half_done_file_that_could_run_in_a_transaction_now_is_not_run_from_it
     assert rows(database, "SELECT a FROM t") == [(1,)]
 
 
+def test_what_another_run_is_doing_now_is_not_called_half_done(made, database, rows, half_up):
+    heard: list[object] = []
+    holder = database.connect()
+    project = load_project(made.root, {}, "development")
+    with holder.cursor() as cursor:  # stands for the run that is at 000002 now
+        cursor.execute("SELECT pg_advisory_lock(%s)", (KEY,))
+
+        def finish(event):
+            heard.append(event)
+            if isinstance(event, Waiting):
+                cursor.execute("UPDATE newel.alembic_version SET version_num = '000002'")
+                cursor.execute("UPDATE newel.journal SET result = 'applied' WHERE revision = '000002'")
+                cursor.execute("SELECT pg_advisory_unlock(%s)", (KEY,))
+
+        connection = psycopg2.connect(**database.server.params(database.name))
+        run_direct(project, Request("upgrade", "1"), connection, finish)
+        connection.close()
+    assert [type(event) for event in heard] == [Waiting]
+
+
 def test_where_a_run_stopped_is_kept_however_often_the_next_ones_are_broken_off(
     made, database, rows, half_up
 ):
