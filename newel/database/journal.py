@@ -18,6 +18,11 @@ VERSION_TABLE = "newel.alembic_version"
 JOURNAL = "newel.journal"
 MARKER = "newel.environment"
 
+HALF_DONE = """\
+FROM (SELECT DISTINCT ON (revision) * FROM newel.journal ORDER BY revision, id DESC) last
+WHERE result IN ('started', 'failed') AND (statements_done > 0 OR statement_begun IS NOT NULL)"""
+"""The rows of half-done revisions: the last of each, if it did not end well and yet left something done."""
+
 _AS_LOGIN = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE TO DEFAULT;"
 """A file may act as another role, which need not be allowed to write here. Its role is back behind the commit."""
 
@@ -147,14 +152,12 @@ def read_state(cursor: Any) -> DatabaseState:
 
 
 def _half_done(cursor: Any) -> Sequence[tuple[Any, ...]]:
-    """Read the revisions whose last execution did not end well and yet left statements done, or one begun.
+    """Read the half-done revisions.
 
     A row that a killed process left as started counts: who holds the lock knows that nobody runs it now.
     """
     cursor.execute(
-        "SELECT revision, slug, direction, statements_done, statement_begun, done_checksum "
-        "FROM (SELECT DISTINCT ON (revision) * FROM newel.journal ORDER BY revision, id DESC) last "
-        "WHERE result IN ('started', 'failed') AND (statements_done > 0 OR statement_begun IS NOT NULL) ORDER BY id"
+        f"SELECT revision, slug, direction, statements_done, statement_begun, done_checksum {HALF_DONE} ORDER BY id"
     )
     return list(cursor.fetchall())
 

@@ -125,29 +125,34 @@ def _prelude(project: Project, request: Request, start_rows: tuple[str, ...]) ->
         f"""\
 DO $newel$
 DECLARE
-    found text;
+    present text;
 BEGIN
     IF NOT pg_catalog.pg_try_advisory_lock({lock.KEY}) THEN
         RAISE EXCEPTION 'another run holds the lock of newel';
     END IF;
     IF pg_catalog.to_regclass('newel.environment') IS NOT NULL THEN
-        SELECT name INTO found FROM newel.environment;
+        SELECT name INTO present FROM newel.environment;
     END IF;
-    IF found <> {quote_literal(environment)} THEN
-        RAISE EXCEPTION 'this script is for {environment}, but the database belongs to %', found;
+    IF present <> {quote_literal(environment)} THEN
+        RAISE EXCEPTION 'this script is for {environment}, but the database belongs to %', present;
     END IF;
-    found := NULL;
+    present := NULL;
     IF pg_catalog.to_regclass('newel.alembic_version') IS NOT NULL THEN
-        SELECT string_agg(version_num, ',' ORDER BY version_num) INTO found FROM newel.alembic_version;
+        SELECT string_agg(version_num, ',' ORDER BY version_num) INTO present FROM newel.alembic_version;
     END IF;
-    IF coalesce(found, '') <> {quote_literal(rows)} THEN
-        RAISE EXCEPTION 'this script starts from {start}, but the database is at %', coalesce(found, 'nothing applied');
+    IF coalesce(present, '') <> {quote_literal(rows)} THEN
+        RAISE EXCEPTION 'this script starts from {start}, but the database is at %',
+            coalesce(present, 'nothing applied');
     END IF;
     IF pg_catalog.to_regnamespace('newel') IS NULL THEN
         CREATE SCHEMA newel;
     END IF;
     IF pg_catalog.to_regclass('newel.journal') IS NULL THEN
         {_indented(journal.TABLES[journal.JOURNAL])};
+    END IF;
+    SELECT revision INTO present {_indented(journal.HALF_DONE)};
+    IF present IS NOT NULL THEN
+        RAISE EXCEPTION 'revision % is half done; finish it with newel first', present;
     END IF;
     IF pg_catalog.to_regclass('newel.environment') IS NULL THEN
         {_indented(journal.TABLES[journal.MARKER])};

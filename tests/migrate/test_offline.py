@@ -117,6 +117,18 @@ def test_a_script_stops_on_another_environment_or_starting_state(
     assert snapshot(database.connect(), frozenset()) == before
 
 
+def test_a_script_stops_where_a_revision_is_half_done(script, database_at):
+    database = database_at("000005")
+    with database.connect().cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO newel.journal (revision, slug, direction, environment, result, statements_done, application) "
+            "VALUES ('000006', 'optimize_user_search', 'up', 'development', 'failed', 2, 'newel')"
+        )
+    done = run_psql(database, script("development", "upgrade", "000005:head"))
+    assert done.returncode == 3
+    assert "revision 000006 is half done" in done.stderr
+
+
 def test_a_script_stops_while_another_run_holds_the_lock(script, database):
     from newel.database.lock import KEY
 
