@@ -76,9 +76,8 @@ def _run(env: EnvironmentContext) -> None:
     if command in _REFUSED:
         raise NewelError(_REFUSED[command])
     if command == "_display_current_history" and not _asks_for_current(config.cmd_opts):
-        env.context_opts["fn"](
-            (), None
-        )  # revision_environment brings `alembic history` here; it needs no database
+        # Only revision_environment, which `alembic revision` is refused by, has brought `history` here.
+        env.context_opts["fn"]((), None)
         return
     root = Path(config.config_file_name).resolve().parent
     project = load_project(root, os.environ, config.attributes.get(ENVIRONMENT))
