@@ -219,6 +219,11 @@ def begin_statement(cursor: Any, execution: int, number: int) -> None:
     )
 
 
+def forget_statement(cursor: Any, execution: int) -> None:
+    """Write that the statement that was begun came to nothing."""
+    cursor.execute(f"{_AS_LOGIN} UPDATE newel.journal SET statement_begun = NULL WHERE id = %s", (execution,))
+
+
 def finish_statement(cursor: Any, execution: int, number: int, done_checksum: str) -> None:
     """Write that the statements up to `number` are done, with the checksum of their texts."""
     cursor.execute(

@@ -116,7 +116,12 @@ def _run_autocommit(
     cursor.execute("SELECT current_setting('lock_timeout')")
     lock_timeout = cursor.fetchone()[0]
     cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
-    _execute(cursor, file, statement)
+    try:
+        _execute(cursor, file, statement)
+    except NewelError as error:
+        if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
+            journal.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
+        raise
     cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
     doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
 

@@ -68,7 +68,7 @@ def check_half_done(state: DatabaseState, steps: Sequence[Step]) -> None:
             again = f"newel up {item.revision}" if item.direction == "up" else "newel down"
             word = "applied" if item.direction == "up" else "rolled back"
             raise DependencyError(
-                f"{item.revision}_{item.slug} is half {word}: a run stopped behind statement {item.statements_done}",
+                f"{item.revision}_{item.slug} is half {word}: a run stopped in statement {item.statements_done + 1}",
                 cure=f"Finish it first:  {again}\nOr undo its statements by hand, and record what is there then:  "
                 "alembic stamp REVISION",
             )

@@ -542,6 +542,15 @@ def test_an_index_of_somebody_else_is_never_taken_for_ones_own(made, database):
             made.run("upgrade", "head", database.engine())
 
 
+def test_a_statement_that_was_refused_and_left_nothing_stands_in_nobodys_way(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", "CREATE INDEX CONCURRENTLY i ON one (nothing);\n")
+    with pytest.raises(NewelError, match="42703"):
+        made.run("upgrade", "head", database.engine())
+    made.run("downgrade", "-1", database.engine())
+    assert rows(database, "SELECT to_regclass('one')") == [(None,)]
+
+
 def test_an_invalid_index_that_if_not_exists_would_pass_over_is_refused(made, database):
     made.pair("000001_one", "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (1);\n")
     made.pair("000002_two", "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a);\n")
