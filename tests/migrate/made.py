@@ -17,6 +17,12 @@ from newel.project import stubs
 from newel.project.graph import load_revisions
 from newel.project.project import load_project
 
+TABLE = "CREATE TABLE {0} (id int);\n", "DROP TABLE {0};\n"
+
+
+def table(name: str) -> tuple[str, str]:
+    return TABLE[0].format(name), TABLE[1].format(name)
+
 
 class MadeProject:
     """A small project of its own in a temporary folder."""
