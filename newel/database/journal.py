@@ -242,12 +242,17 @@ def succeed(cursor: Any, execution: int, direction: Direction, statements: int) 
     )
 
 
-def fail(cursor: Any, execution: int, error: str) -> None:
-    """Write that an execution failed, in a transaction of its own."""
+def fail(cursor: Any, execution: int, error: str) -> bool:
+    """Write that an execution failed, in a transaction of its own.
+
+    Returns False, and writes nothing, if it has succeeded after all: the interruption came behind its commit.
+    """
     cursor.execute(
-        "UPDATE newel.journal SET result = 'failed', finished_at = clock_timestamp(), error = %s WHERE id = %s",
+        "UPDATE newel.journal SET result = 'failed', finished_at = clock_timestamp(), error = %s "
+        "WHERE id = %s AND result = 'started'",
         (error, execution),
     )
+    return bool(cursor.rowcount)
 
 
 def stamp(cursor: Any, revision: str, slug: str, direction: Direction, environment: str) -> None:

@@ -277,8 +277,11 @@ def _record_failure(connection: Connection, progress: Progress, error: BaseExcep
     with suppress(psycopg2.Error):
         connection.rollback()
         with connection.cursor() as cursor:
-            journal.fail(cursor, progress.execution, mask(str(error) or type(error).__name__))
+            failed = journal.fail(cursor, progress.execution, mask(str(error) or type(error).__name__))
         connection.commit()
+        if not failed and progress.step is not None:
+            progress.done.append(progress.step)
+            progress.step = None
 
 
 def _with_context(error: NewelError, progress: Progress, files: dict[str, SqlFile]) -> NewelError:

@@ -207,6 +207,32 @@ def test_an_interrupt_leaves_no_statement_without_its_record(made, database, row
     assert rows(database, "SELECT a FROM t ORDER BY a") == [(0,), (1,)]
 
 
+def test_an_interrupt_behind_the_commit_does_not_call_a_revision_failed(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", *table("two"))
+
+    class Interrupted(psycopg2.extensions.connection):
+        """An interrupt during COMMIT arrives when it has come back."""
+
+        def commit(self):
+            before = rows(database, "SELECT to_regclass('one')")
+            super().commit()
+            if rows(database, "SELECT to_regclass('one')") != before:
+                raise KeyboardInterrupt
+
+    connection = psycopg2.connect(**database.server.params(database.name), connection_factory=Interrupted)
+    with pytest.raises(NewelError, match="interrupted") as caught:
+        run_direct(
+            load_project(made.root, {}, "development"), Request("upgrade", "head"), connection, lambda _: None
+        )
+    connection.close()
+    assert "has applied 000001; that stays" in str(caught.value.cure)
+    assert "rolled back" not in str(caught.value.cure)
+    made.run("upgrade", "head", database.engine())
+    journal = "SELECT revision, result FROM newel.journal ORDER BY id"
+    assert rows(database, journal) == [("000001", "applied"), ("000002", "applied")]
+
+
 @pytest.mark.parametrize(
     "setting", ["SET search_path TO app", "SELECT pg_catalog.set_config('search_path', 'app', false)"]
 )
