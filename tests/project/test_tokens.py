@@ -7,7 +7,7 @@ import textwrap
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newel.errors import NewelError
@@ -78,6 +78,7 @@ def test_tokens_come_by_statement_with_its_line():
     assert token_lists(sql, "x.sql") == [(2, ("SELECT", "1")), (4, ("SELECT", "'a\nb'"))]
 
 
+@settings(deadline=None)
 @given(
     statements=st.lists(st.sampled_from(STATEMENTS), max_size=4),
     data=st.data(),
@@ -152,6 +153,7 @@ def test_any_character_of_a_token_changes_a_file(statement):
         ("SELECT 'a'\n'b'", "SELECT 'a'  \r\n\r\n\t'b'"),
         ("SELECT E'\\''\n'x'", "SELECT E'\\''\r'x'"),
         ("SELECT U&'!0061' UESCAPE '!'", "SELECT U&'!0061'\nUESCAPE\n'!'"),
+        ("SELECT nchar 'x'", "SELECT nchar /* c */ 'x'"),
         ("SELECT 1", "\ufeffSELECT 1;\n"),
         ("SELECT 1; SELECT 2", ";;SELECT 1\n;\n-- both\n;SELECT 2;"),
         ("-- newel: no-transaction\nVACUUM;", "VACUUM;"),
