@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from newel import __version__
 from newel.errors import FileMissing, NewelError
 
-_PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "env")
+_PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "repair", "env")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     log = add("log", "show executions: revision, direction, when, how long, result")
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     add("history", "show every revision, what it stands on and where it runs; reads no database")
+    repair = add("repair", "show changed files of applied revisions, or record those that were reviewed")
+    repair.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="record its files as reviewed; nothing is run"
+    )
     stubs = add("stubs", "write the Alembic scripts that the SQL files give", common)
     stubs.add_argument("--check", action="store_true", help="write nothing, end with 1 if any differs")
     add(
@@ -98,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _print_error(error, as_json=args.json)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # outside a run, which words it itself
         print("\ninterrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -126,6 +130,10 @@ def _dispatch(args: argparse.Namespace) -> int:
         from newel.cli import manage
 
         manage.env_set(project, args)
+    elif args.command == "repair":
+        from newel.cli.repair import repair
+
+        return repair(project, args)
     else:
         from newel.cli import look
 

@@ -26,6 +26,31 @@ class StepStarted:
 
 
 @dataclass(frozen=True)
+class StoredSql:
+    """A rollback is about to run the SQL that the journal keeps, since the checkout lacks the file."""
+
+    step: Step
+    sql: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The running statement waits for a lock that others hold; each in words."""
+
+    blockers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Retrying:
+    """A lock timeout or a deadlock has stopped the `attempt`-th attempt; the next one comes after `pause` seconds."""
+
+    step: Step
+    reason: str
+    attempt: int
+    pause: float
+
+
+@dataclass(frozen=True)
 class StatementDone:
     """Statement `number` of a file that does not run in one transaction is done."""
 
@@ -43,7 +68,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Noticed:
-    """The server sent a NOTICE or WARNING."""
+    """The server sent a NOTICE or WARNING, or newel has something to say of its own."""
 
     text: str
 
@@ -63,7 +88,18 @@ class Stamped:
     step: Step
 
 
-Event = Waiting | StepStarted | StatementDone | Resumed | Noticed | StepFinished | Stamped
+Event = (
+    Waiting
+    | StepStarted
+    | StoredSql
+    | Blocked
+    | Retrying
+    | StatementDone
+    | Resumed
+    | Noticed
+    | StepFinished
+    | Stamped
+)
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger("newel")
@@ -74,6 +110,14 @@ def log_event(event: Event) -> None:
     match event:
         case Waiting(holder):
             _log.info("Waiting for the lock, held by %s", holder)
+        case StoredSql(step, sql):
+            _log.info(
+                "%s is not in this checkout; the journal keeps its down SQL:\n%s", step.revision.id, sql
+            )
+        case Blocked(blockers):
+            _log.info("Waiting for %s", "; ".join(blockers))
+        case Retrying(step, reason, attempt, pause):
+            _log.info("%s: %s (attempt %d); again in %.1f s", step.revision.id, reason, attempt, pause)
         case Resumed(step, number):
             _log.info("%s goes on behind statement %d, where it had stopped", step.revision.id, number)
         case Noticed(text):

@@ -6,8 +6,9 @@ that end behind a parsed statement; and the data of `COPY ... FROM stdin` is no 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,16 @@ def split(data: bytes, path: str) -> Iterator[Statement]:
             line += data.count(b"\n", counted, start)
             counted = start
             yield _statement(data, path, start, end, line, copy_data if number == len(spans) else None)
+
+
+def checksums(statements: Iterable[Statement]) -> Iterator[tuple[int, Statement, str]]:
+    """Number the statements from 1, each with the SHA-256 of all up to it, in hexadecimal; COPY data counts."""
+    digest = hashlib.sha256()
+    for number, statement in enumerate(statements, 1):
+        digest.update(statement.source[statement.start : statement.end] + b"\0")
+        if statement.copy_data:
+            digest.update(statement.source[slice(*statement.copy_data)])
+        yield number, statement, digest.hexdigest()
 
 
 def sets_session(statement: Statement) -> bool:

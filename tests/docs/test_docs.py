@@ -14,7 +14,7 @@ from alembic.config import CommandLine
 
 from newel.check.rules.destructive import RULE
 from newel.cli.main import _negative_targets, parser
-from newel.database.journal import TABLES
+from newel.database.journal.tables import TABLES
 from newel.errors import NewelError
 from newel.migrate.plan import plan
 from newel.project import directives
