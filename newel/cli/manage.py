@@ -43,7 +43,7 @@ def stubs(root: Path, args: argparse.Namespace) -> int:
 
 def validate(root: Path, args: argparse.Namespace) -> int:
     """Check the project's files without a database."""
-    from newel.check.validate import validate_project
+    from newel.validate.project import validate_project
 
     violations = validate_project(root)
     errors = [item for item in violations if item.severity == "error"]
