@@ -51,9 +51,9 @@ def record_reviewed(
     with migration_lock(connection, locking.timeout_seconds if locking.enabled else None, waiting):
         state = look(connection)
         check_known(project.environment_revisions, state.applied_ids)
-        for revision in wanted:
-            if revision not in state.applied_ids:
-                raise DependencyError(f"{revision} is not applied here, so nothing of it is recorded")
+        for number in wanted:
+            if number not in state.applied_ids:
+                raise DependencyError(f"{number} is not applied here, so nothing of it is recorded")
         changes = [
             change for change in changed_files(project, connection, state) if change.revision.id in wanted
         ]

@@ -6,7 +6,10 @@ the position from an error, so its bindings of libpg_query are called as they ar
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_BLANK = re.compile(rb"[^\r\n]")
 
 
 class ParseError(Exception):
@@ -27,6 +30,25 @@ def spans(text: bytes) -> list[tuple[int, int]]:
 
     Raises ParseError.
     """
+    try:
+        return _spans(text)
+    except ParseError as error:
+        try:
+            return _spans(_without_comments(text))
+        except ParseError:
+            raise error from None
+
+
+def _without_comments(text: bytes) -> bytes:
+    """Blank the comments out: libpg_query stumbles over those inside `NOT IN`, `NULLS FIRST` and their like."""
+    blanked, end = bytearray(), 0
+    for start, token_end in scan(text):
+        blanked += _BLANK.sub(b" ", text[end:start]) + text[start:token_end]
+        end = token_end
+    return bytes(blanked) + _BLANK.sub(b" ", text[end:])
+
+
+def _spans(text: bytes) -> list[tuple[int, int]]:
     from postgast.native import lib
 
     result = lib.pg_query_split_with_parser(text)
@@ -84,10 +106,14 @@ def parse(sql: str) -> Any:
     a statement.
     """
     from google.protobuf.message import DecodeError
+    from postgast import PgQueryError
     from postgast import parse as parse_tree
 
     try:
-        tree = parse_tree(sql)
+        try:
+            tree = parse_tree(sql)
+        except PgQueryError:
+            tree = parse_tree(_without_comments(sql.encode()).decode())
     except DecodeError:
         return None
     return node_of(tree.stmts[0].stmt) if tree.stmts else None

@@ -126,6 +126,8 @@ def _spans(data: bytes, start: int, end: int, path: str) -> list[tuple[int, int]
             return None
         before = window.decode("utf-8", "replace")[: error.position]
         raise _syntax_error(data, path, start + len(before.encode()), error.message) from None
+    if found and end < len(data) and start + sum(found[-1]) == end:
+        return None  # no semicolon ended it: the window was cut behind one in a comment
     return [(skip_blanks(data, start + at), _trim(data, start + at + length)) for at, length in found]
 
 
