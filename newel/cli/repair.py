@@ -40,17 +40,18 @@ def repair(project: Project, args: argparse.Namespace) -> int:
         if change.difference:
             print(change.difference)
     if recorded:
-        print(
-            f"Recorded as reviewed: {', '.join(dict.fromkeys(change.revision.id for change in recorded))}. Nothing was run."
-        )
+        print(f"Recorded as reviewed: {_ids(recorded)}. Nothing was run.")
     if left:
-        ids = " ".join(dict.fromkeys(change.revision.id for change in left))
         print(
-            f"{count(len(left), 'file')} changed. Once reviewed, record what the files say now:  newel repair {ids}"
+            f"{count(len(left), 'file')} changed. Once reviewed, record what they say:  newel repair {_ids(left)}"
         )
     elif not recorded:
         print(f"{project.settings.environment}: every file is as it was applied")
     return 1 if left else 0
+
+
+def _ids(changes: list[Change]) -> str:
+    return " ".join(dict.fromkeys(change.revision.id for change in changes))
 
 
 def _documents(changes: list[Change]) -> list[dict[str, str]]:

@@ -76,12 +76,12 @@ def _changes(
         raise unreadable(path, error) from error
     if checksum is None or checksum == hashlib.sha256(data).hexdigest():
         return []
-    from newel.project import tokens
+    from newel.project.tokens import difference as token_difference  # needs the parser
 
     texts = read_texts(cursor, [revision.id])[revision.id]
     old = texts.up if direction == "up" else texts.down
     if old is not None:
-        difference = tokens.difference(old.encode(), data, path)
+        difference = token_difference(old.encode(), data, path)
         return [Change(revision, path, difference)] if difference else []
     if direction == "up" and recorded.statements != read(root, path).statements_checksum:
         return [Change(revision, path, "")]
