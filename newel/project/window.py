@@ -19,9 +19,9 @@ _TIME = re.compile(r"([0-9]{2}):([0-9]{2})")
 
 @dataclass(frozen=True)
 class Window:
-    """When work may begin: from `start` up to and without `end`, in minutes of the day, on each of `days` (0 is Monday).
+    """When work may begin: from `start` up to and without `end`, in minutes of the day.
 
-    If `end` is not behind `start`, the window ends on the next day; it belongs to the day on which it begins.
+    `days` are those on which it begins, 0 is Monday. If `end` is not behind `start`, it is an end on the next day.
     """
 
     days: tuple[int, ...]
