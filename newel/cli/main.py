@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
         "target", nargs="?", default="-1", metavar="TARGET", help="a revision, base, -N or BRANCH@base"
     )
     down.add_argument("--sql", action="store_true", help="print a script for psql; TARGET is FROM:TO")
+    for command in (up, down):
+        command.set_defaults(count=False)
     goto = add("goto", "go up or down to a revision")
     goto.add_argument("target", metavar="REVISION", help="a revision, head or base")
     add("status", "show applied, pending and failed revisions")

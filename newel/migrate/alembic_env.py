@@ -159,7 +159,9 @@ def _request(env: EnvironmentContext, command: str) -> Request | None:
         )
     if command == "do_stamp":
         return Request("goto", targets[0], stamp=True, purge=env.context_opts.get("purge", False))
-    return Request("upgrade" if command == "upgrade" else "downgrade", targets[0])
+    given = (word.partition("=") for word in env.get_x_argument())
+    approvals = tuple(value for key, _, value in given if key == "approve")
+    return Request("upgrade" if command == "upgrade" else "downgrade", targets[0], approvals=approvals)
 
 
 def _offline(env: EnvironmentContext, project: Project, request: Request) -> None:

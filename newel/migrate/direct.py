@@ -15,6 +15,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.errors import DependencyError
+from newel.migrate.approval import Ask
 from newel.migrate.events import Listener
 from newel.migrate.plan import Step
 from newel.migrate.request import Request, look
@@ -25,7 +26,13 @@ from newel.project.graph import Revision
 from newel.project.project import Project
 
 
-def run_direct(project: Project, request: Request, connection: Connection, listener: Listener) -> None:
+def run_direct(
+    project: Project,
+    request: Request,
+    connection: Connection,
+    listener: Listener,
+    ask: Ask | None = None,
+) -> None:
     """Bring the database to the request's target, one transaction a revision. See run_request()."""
 
     def drive(work: Work) -> None:
@@ -37,7 +44,7 @@ def run_direct(project: Project, request: Request, connection: Connection, liste
                 rows.write(cursor, step)
             connection.commit()
 
-    run_request(project, request, connection, listener, drive)
+    run_request(project, request, connection, listener, drive, ask)
 
 
 @contextmanager

@@ -74,6 +74,37 @@ class Noticed:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """The static checks warn of something in a file that is about to run."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Losing:
+    """A rollback is about to lose rows or values; each table and column in words."""
+
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """A dump was made before anything runs: its path, its size in bytes, and the command that restores it."""
+
+    path: str
+    size: int
+    restore: str
+
+
+@dataclass(frozen=True)
+class TakingBack:
+    """The run has failed, and what it had applied is about to be rolled back; `kept` stays, with the reason."""
+
+    steps: tuple[Step, ...]
+    kept: str
+
+
+@dataclass(frozen=True)
 class StepFinished:
     """A step is done and committed, after `seconds`."""
 
@@ -97,6 +128,10 @@ Event = (
     | StatementDone
     | Resumed
     | Noticed
+    | Warned
+    | Losing
+    | BackedUp
+    | TakingBack
     | StepFinished
     | Stamped
 )
@@ -122,6 +157,14 @@ def log_event(event: Event) -> None:
             _log.info("%s goes on behind statement %d, where it had stopped", step.revision.id, number)
         case Noticed(text):
             _log.info(text)
+        case Warned(text):
+            _log.warning(text)
+        case Losing(losses):
+            _log.warning("The rollback loses %s", "; ".join(losses))
+        case BackedUp(path, size, restore):
+            _log.info("Backup in %s, %d bytes. It is restored by:  %s", path, size, restore)
+        case TakingBack(steps, kept):
+            _log.info("Taking back %s. %s", ", ".join(step.revision.id for step in steps) or "nothing", kept)
         case StepStarted(step):
             _log.info("%s %s %s", step.direction, step.revision.id, step.revision.slug)
         case StepFinished(step, seconds):

@@ -42,8 +42,8 @@ def record_failure(connection: Connection, progress: Progress, error: BaseExcept
             progress.step = None
 
 
-def with_context(error: NewelError, progress: Progress, planned: Planned) -> NewelError:
-    """Add to a failure what of this run stays, and what to do."""
+def with_context(error: NewelError, progress: Progress, planned: Planned, *, auto_rollback: bool) -> None:
+    """Add to a failure what this run has done before, whether it stays, and what to do."""
     lines = [error.cure] if error.cure else []
     if progress.step is not None and not isinstance(error, DependencyError):
         step = progress.step
@@ -59,9 +59,9 @@ def with_context(error: NewelError, progress: Progress, planned: Planned) -> New
             )
     if progress.done:
         verb = "applied" if progress.done[-1].direction == "up" else "rolled back"
-        lines.append(f"Before it, this run has {verb} {ids(progress.done)}; that stays.")
+        stays = "" if auto_rollback else "; that stays"
+        lines.append(f"Before it, this run has {verb} {ids(progress.done)}{stays}.")
     error.cure = "\n".join(lines) or None
-    return error
 
 
 def ids(steps: list[Step]) -> str:

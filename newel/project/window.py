@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from typing import NoReturn
-from zoneinfo import ZoneInfo, available_timezones
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EXAMPLE = "Sat,Sun 22:00-04:00 Europe/Berlin"
@@ -95,6 +94,11 @@ def _minutes(text: str, latest: str = "23:59") -> int:
 
 def _zone(name: str) -> str:
     """Check the name by Python's time zones, if it has any; the server has the last word."""
+    from zoneinfo import (
+        ZoneInfo,
+        available_timezones,
+    )  # takes longer to import than all of this module's work
+
     try:
         return ZoneInfo(name).key
     except (LookupError, ValueError, OSError):
