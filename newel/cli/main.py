@@ -65,10 +65,22 @@ def parser() -> argparse.ArgumentParser:
         "target", nargs="?", default="-1", metavar="TARGET", help="a revision, base, -N or BRANCH@base"
     )
     down.add_argument("--sql", action="store_true", help="print a script for psql; TARGET is FROM:TO")
-    for command in (up, down):
-        command.set_defaults(count=False)
     goto = add("goto", "go up or down to a revision")
     goto.add_argument("target", metavar="REVISION", help="a revision, head or base")
+    for command in (up, down, goto):
+        command.add_argument(
+            "--approve",
+            action="append",
+            default=[],
+            metavar="REVISION[@SHA256]",
+            help="approve a revision that this run runs, where the environment asks for approval; several by commas",
+        )
+    for command in (down, goto):
+        command.add_argument(
+            "--count",
+            action="store_true",
+            help="count the rows that a rollback loses, instead of estimating them",
+        )
     add("status", "show applied, pending and failed revisions")
     log = add("log", "show executions: revision, direction, when, how long, result")
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")

@@ -6,13 +6,16 @@ import os
 import shutil
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from newel.cli.terminal import coloured, count, duration, print_json
+from newel.cli.terminal import coloured, count, duration, human_size, print_json
 from newel.database.reach import Reached
 from newel.errors import NewelError
 from newel.migrate.plan import Step
 from newel.project.project import Project
+
+if TYPE_CHECKING:
+    from newel.migrate.approval import Proposal
 
 
 class Report:
@@ -25,6 +28,8 @@ class Report:
         self.started = time.perf_counter()
         self.open_line = False
         self.width = 0
+        self.backup: dict[str, Any] | None = None
+        self.losses: tuple[str, ...] = ()
 
     def begin(self, steps: tuple[Step, ...]) -> None:
         self.width = max((len(step.revision.slug) for step in steps), default=0)
@@ -54,10 +59,31 @@ class Report:
             case events.Retrying(step, reason, attempt, pause):
                 self._say(f"{self._name(step)}  {reason}")
                 self._say(f"        attempt {attempt}; again in {duration(pause)}")
+            case events.Warned(text):
+                self._say(f"{coloured('warning:', 'yellow')} {text}")
+            case events.Losing(losses):
+                self.losses = losses
+                self._say("The rollback loses:")
+                for loss in losses:
+                    self._say(f"  {loss}")
+            case events.BackedUp(path, size, restore):
+                self.backup = {"path": path, "bytes": size, "restore": restore}
+                self._say(f"Backup: {path}, {human_size(size)}. To restore it:\n  {restore}")
+            case events.TakingBack(steps, kept):
+                self._say(f"Taking back what this run had applied. {kept}".rstrip())
             case events.Noticed(text):
                 self.notices.append(text)
             case events.StepFinished(step, seconds):
                 self._finished(step, seconds)
+
+    def ask(self, proposal: Proposal) -> bool:
+        """Show what is to be approved and have a person type yes."""
+        print(
+            f"{proposal.environment} asks for approval. This run brings {proposal.database} to {proposal.target}:"
+        )
+        for line in proposal.lines():
+            print(f"  {line}")
+        return input("Type yes to approve it: ").strip().lower() == "yes"
 
     def end_line(self) -> None:
         """Leave the line that shows progress, so that what follows stands on its own."""
@@ -68,7 +94,9 @@ class Report:
     def document(self) -> dict[str, Any]:
         """Return what was done, for --json."""
         environment = self.project.settings.environment
-        return {"environment": environment, "database": self.reached.words, "steps": self.done}
+        document = {"environment": environment, "database": self.reached.words, "steps": self.done}
+        document |= {"backup": self.backup} if self.backup else {}
+        return document | ({"losses": self.losses} if self.losses else {})
 
     def summary(self) -> None:
         """Say what was done, once the run is over."""

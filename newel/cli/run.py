@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import sys
 
 from newel.cli.report import Report
 from newel.cli.terminal import error_document, print_json
@@ -30,7 +32,8 @@ def goto(project: Project, args: argparse.Namespace) -> int:
 
 
 def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> int:
-    request = Request(command, target)
+    approvals = tuple(word for text in args.approve for word in re.split(r"[ ,]+", text) if word)
+    request = Request(command, target, approvals=approvals, count=getattr(args, "count", False))
     if getattr(args, "sql", False):
         _print_script(project, request)
         return 0
@@ -44,7 +47,8 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
             from newel.migrate.direct import run_direct
 
             report.begin(steps)
-            run_direct(project, request, connection, report.listen)
+            ask = report.ask if sys.stdin.isatty() and not args.json else None
+            run_direct(project, request, connection, report.listen, ask)
     except NewelError as error:
         report.end_line()
         if not args.json:

@@ -36,6 +36,17 @@ def duration(seconds: float | None) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
 
 
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it: `812 B`, `3.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            break
+        size /= 1000
+    else:
+        unit = "TB"
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+
+
 def count(number: int, noun: str) -> str:
     """Return `1 revision`, `2 revisions`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

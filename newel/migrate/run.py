@@ -6,6 +6,7 @@ own loop for `alembic upgrade` (alembic_env), or newel's for `newel up` (direct)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,8 @@ from dataclasses import replace
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.connection import Notices, server_refusal
+from newel.database.connection import Notices, server_refusal, session_sql
+from newel.database.dump import dump
 from newel.database.journal import tables, write
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
@@ -21,8 +23,9 @@ from newel.errors import DependencyError, NewelError
 from newel.migrate import approval
 from newel.migrate.approval import Ask, Proposal
 from newel.migrate.changes import check_unchanged
-from newel.migrate.events import Listener, Noticed, TakingBack, Waiting
+from newel.migrate.events import BackedUp, Listener, Losing, Noticed, TakingBack, Waiting
 from newel.migrate.failure import ids, record_failure, with_context, worded
+from newel.migrate.losses import estimate, losses
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned, plan_run, read_record
 from newel.migrate.policy import check_policy
@@ -77,6 +80,8 @@ def _run(
     planned = _checked(project, request, connection, state, listener if approved is None else lambda _: None)
     if approval.is_needed(project.environment.policy, planned) and not request.stamp:
         planned = replace(planned, approvals=_still_approved(project, connection, request, planned, approved))
+    if project.environment.policy.backup_required and planned.steps and not request.stamp:
+        listener(_backup(project, connection, planned))
     _prepare(project, connection, state, request)
     progress = Progress()
     try:
@@ -156,8 +161,33 @@ def _approval(
     planned = _checked(project, request, connection, state, listener)
     if not planned.steps or not approval.is_needed(policy, planned):
         return None
+    _tell_losses(project, request, connection, planned, listener)
     proposal = _proposal(project, connection, request, planned)
     return proposal, approval.approve(proposal, request.approvals, ask)
+
+
+def _tell_losses(
+    project: Project, request: Request, connection: Connection, planned: Planned, listener: Listener
+) -> None:
+    """Say which rows and values the rollbacks lose, before anybody is asked."""
+    lost = [loss for step in planned.steps if step.direction == "down" for loss in losses(planned.file(step))]
+    if lost:
+        with connection.cursor() as cursor:
+            cursor.execute(session_sql(project.environment.search_path))
+            estimates = estimate(cursor, lost, count=request.count)
+        connection.rollback()
+        if estimates:
+            listener(Losing(tuple(str(item) for item in estimates)))
+
+
+def _backup(project: Project, connection: Connection, planned: Planned) -> BackedUp:
+    """Dump the database before anything runs, on a connection of pg_dump's own."""
+    info, settings = connection.info, project.settings
+    params = {**info.dsn_parameters, **({"password": info.password} if info.password else {})}
+    first = planned.steps[0]
+    label = f"{settings.environment}-before-{first.direction}-{first.revision.id}"
+    made = dump(params, project.root / settings.backups, label, os.environ)
+    return BackedUp(str(made.path), made.size, made.restore)
 
 
 def _proposal(project: Project, connection: Connection, request: Request, planned: Planned) -> Proposal:

@@ -94,10 +94,7 @@ def _minutes(text: str, latest: str = "23:59") -> int:
 
 def _zone(name: str) -> str:
     """Check the name by Python's time zones, if it has any; the server has the last word."""
-    from zoneinfo import (
-        ZoneInfo,
-        available_timezones,
-    )  # takes longer to import than all of this module's work
+    from zoneinfo import ZoneInfo, available_timezones  # slow to import, and few projects have a window
 
     try:
         return ZoneInfo(name).key

@@ -161,7 +161,7 @@ def _named(folder: str) -> Binaries:
 
 def _installed(environ: Mapping[str, str]) -> Iterator[Binaries]:
     seen: set[Path] = set()
-    for folder, origin in _candidates(environ):
+    for folder, origin in candidates(environ):
         real = folder.resolve()
         if real in seen:
             continue
@@ -171,8 +171,11 @@ def _installed(environ: Mapping[str, str]) -> Iterator[Binaries]:
             yield found
 
 
-def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Folders that may hold a server, the preferred first. Lazy, as asking pg_config costs a process."""
+def candidates(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Folders that may hold PostgreSQL's programs, each with its origin, the preferred first.
+
+    Lazy, as asking pg_config costs a process.
+    """
     path = environ.get("PATH", os.defpath)
     if program := shutil.which("postgres", path=path):
         yield Path(program).resolve().parent, "PATH"
