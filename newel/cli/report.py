@@ -69,7 +69,7 @@ class Report:
             case events.BackedUp(path, size, restore):
                 self.backup = {"path": path, "bytes": size, "restore": restore}
                 self._say(f"Backup: {path}, {human_size(size)}. To restore it:\n  {restore}")
-            case events.TakingBack(steps, kept):
+            case events.TakingBack(_, kept):
                 self._say(f"Taking back what this run had applied. {kept}".rstrip())
             case events.Noticed(text):
                 self.notices.append(text)
@@ -94,7 +94,11 @@ class Report:
     def document(self) -> dict[str, Any]:
         """Return what was done, for --json."""
         environment = self.project.settings.environment
-        document = {"environment": environment, "database": self.reached.words, "steps": self.done}
+        document: dict[str, Any] = {
+            "environment": environment,
+            "database": self.reached.words,
+            "steps": self.done,
+        }
         document |= {"backup": self.backup} if self.backup else {}
         return document | ({"losses": self.losses} if self.losses else {})
 

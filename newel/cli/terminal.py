@@ -38,13 +38,13 @@ def duration(seconds: float | None) -> str:
 
 def human_size(size: float) -> str:
     """Return a number of bytes as people read it: `812 B`, `3.4 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            break
+    if size < 1000:
+        return f"{size} B"
+    for unit in ("kB", "MB", "GB"):
         size /= 1000
-    else:
-        unit = "TB"
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"
 
 
 def count(number: int, noun: str) -> str:
