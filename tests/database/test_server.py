@@ -313,6 +313,22 @@ def test_a_project_that_was_moved_keeps_its_server(make_project: Callable[[str],
         forget(moved)
 
 
+def test_a_moved_project_is_known_too_if_its_programs_lie_in_a_folder_with_spaces(
+    make_project: Callable[[str], Path],
+) -> None:
+    project = make_project("before")
+    programs = make_project("programs") / "Postgres 15 and others"
+    programs.symlink_to(binaries.find(os.environ).folder)
+    started = server.start(project, {**os.environ, "NEWEL_PG_BIN": str(programs)})
+    moved = project.rename(project.with_name("after"))
+    try:
+        assert server.status(moved).pid == started.pid
+        assert server.stop(moved) is True
+        wait_until_gone(started.pid)
+    finally:
+        forget(moved)
+
+
 def test_a_start_that_was_killed_half_way_through_initdb_is_begun_again(project: Path) -> None:
     home = project / ".newel" / "postgres" / "data.unfinished"
     home.mkdir(parents=True)
@@ -510,16 +526,35 @@ def test_a_throwaway_server_goes_when_its_process_is_killed() -> None:
     ("command", "works_in_data", "expected"),
     [
         (None, None, cluster.Holder.NOBODY),
-        ("/usr/lib/postgresql/15/bin/postgres -D /srv/a b/data -c port=5432", None, cluster.Holder.SERVER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /srv/a b/data", False, cluster.Holder.SERVER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /srv/a b/data2", False, cluster.Holder.OTHER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /link", True, cluster.Holder.SERVER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /link", None, cluster.Holder.UNSURE),
-        ("postgres: checkpointer ", True, cluster.Holder.OTHER),
-        ("sleep 600", None, cluster.Holder.OTHER),
+        (("/pg 15/bin/postgres", "-D /srv/a b/data -c port=5432"), None, cluster.Holder.SERVER),
+        (("/pg 15/bin/postgres", "-D /srv/a b/data"), False, cluster.Holder.SERVER),
+        (("/pg 15/bin/postgres", "-D /srv/a b/data2"), False, cluster.Holder.OTHER),
+        (("/pg 15/bin/postgres", "-D /link"), True, cluster.Holder.SERVER),
+        (("/pg 15/bin/postgres", "-D /link"), None, cluster.Holder.UNSURE),
+        (("postgres", ""), True, cluster.Holder.SERVER),
+        (("postgres: checkpointer ", ""), True, cluster.Holder.OTHER),
+        (("vi", "/pg 15/bin/postgres"), True, cluster.Holder.OTHER),
+        (("sleep", "600"), None, cluster.Holder.OTHER),
     ],
 )
 def test_a_process_is_the_server_only_by_its_command_line_or_its_folder(
-    command: str | None, works_in_data: bool | None, expected: cluster.Holder
+    command: tuple[str, str] | None, works_in_data: bool | None, expected: cluster.Holder
 ) -> None:
     assert cluster.judge(command, Path("/srv/a b/data"), works_in_data) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "/pg 15/bin/postgres -D /srv/a b/data -c port=5432",
+            ("/pg 15/bin/postgres", "-D /srv/a b/data -c port=5432"),
+        ),
+        ("postgres -c port=5433", ("postgres", "-c port=5433")),
+        ("postgres", ("postgres", "")),
+    ],
+)
+def test_a_command_line_that_ps_shows_is_taken_apart_behind_the_program(
+    line: str, expected: tuple[str, str]
+) -> None:
+    assert cluster.take_apart(line) == expected
