@@ -295,6 +295,25 @@ def test_a_server_whose_socket_was_removed_is_started_again(project: Path) -> No
     wait_until_gone(started.pid)
 
 
+def test_a_server_that_has_no_connection_left_is_not_stopped(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = server.start(project, os.environ)
+    server.stop(project)
+    with (started.data / "postgresql.conf").open("a") as settings:
+        settings.write("max_connections = 1\nsuperuser_reserved_connections = 0\nmax_wal_senders = 0\n")
+    started = server.start(project, os.environ)
+    only = psycopg2.connect(**started.params("postgres"))
+    with monkeypatch.context() as hurry:
+        hurry.setattr(cluster, "START_SECONDS", 0.1)
+        with pytest.raises(ConnectionFailed, match="too many clients") as caught:
+            server.start(project, os.environ)
+    assert "newel server stop" in (caught.value.cure or "")
+    only.cursor().execute("SELECT 1")
+    only.close()
+    assert server.start(project, os.environ).pid == started.pid
+
+
 def test_a_server_whose_folder_was_removed_gives_way_to_a_new_one(project: Path) -> None:
     started = server.start(project, os.environ)
     shutil.rmtree(project / ".newel")
@@ -351,20 +370,18 @@ def test_data_that_a_server_unseen_from_here_works_on_is_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = server.start(project, os.environ)
-    monkeypatch.setattr(cluster, "ORPHANS_SECONDS", 0.1)
     with (project / ".newel" / "alive").open("r+") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    # What a container sees of a server outside of it: no such process, and no socket.
-    pid_file = started.data / "postmaster.pid"
-    whole = pid_file.read_bytes()
-    cluster.disown_pid_file(started.data)
-    socket, lock = started.socket_dir / ".s.PGSQL.5432", started.socket_dir / ".s.PGSQL.5432.lock"
-    socket.unlink()
-    lock.unlink()
-    with pytest.raises(ConnectionFailed, match="still work on its data"):
-        server.start(project, os.environ)
-    pid_file.write_bytes(whole)
-    assert server.stop(project) is True
+    pid_file = (started.data / "postmaster.pid").read_bytes()
+    with monkeypatch.context() as container:
+        # What a container sees of a server outside of it: no such process.
+        container.setattr(cluster, "_command_of", lambda _: None)
+        container.setattr(cluster, "ORPHANS_SECONDS", 0.1)
+        with pytest.raises(ConnectionFailed, match="still work on its data"):
+            server.start(project, os.environ)
+    # PostgreSQL stops within a minute when its pid file names another process.
+    assert (started.data / "postmaster.pid").read_bytes() == pid_file
+    assert server.start(project, os.environ).pid == started.pid
 
 
 def test_data_is_started_with_the_programs_of_its_own_major_version(project: Path) -> None:
