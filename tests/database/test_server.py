@@ -348,6 +348,23 @@ def test_a_moved_project_is_known_too_if_its_programs_lie_in_a_folder_with_space
         forget(moved)
 
 
+def test_a_moved_project_is_told_from_a_copy_where_no_process_shows_its_working_directory(
+    make_project: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_works_in", lambda *_: None)  # as on macOS
+    project = make_project("before")
+    started = server.start(project, os.environ)
+    copy = Path(shutil.copytree(project, project.with_name("copy")))
+    assert server.status(copy).running is False
+    moved = project.rename(project.with_name("after"))
+    try:
+        assert server.start(moved, os.environ).pid == started.pid
+        assert server.stop(moved) is True
+        assert not alive(started.pid), "stop waits until it has stopped"
+    finally:
+        forget(moved)
+
+
 def test_a_start_that_was_killed_half_way_through_initdb_is_begun_again(project: Path) -> None:
     home = project / ".newel" / "postgres" / "data.unfinished"
     home.mkdir(parents=True)

@@ -278,7 +278,7 @@ def stop(pid: int, data: Path, how: signal.Signals, log: Path | None = None) -> 
             cure="Run the command as that user, or as root.",
         ) from error
     deadline = time.monotonic() + STOP_SECONDS
-    while holder(pid, data) is Holder.SERVER:
+    while holder(pid, data) in (Holder.SERVER, Holder.UNSURE):
         if time.monotonic() > deadline:
             raise ConnectionFailed(
                 f"The server (process {pid}) has not stopped within {STOP_SECONDS} seconds.",

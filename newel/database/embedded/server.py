@@ -319,10 +319,15 @@ def _pid_file_of_server(data: Path) -> cluster.PidFile | None:
     if pid_file is None:
         return None
     who = cluster.holder(pid_file.pid, data)
-    if who is Holder.UNSURE and pid_file.socket_dir:
+    if who is Holder.UNSURE and pid_file.socket_dir and not _is_of_the_original(pid_file, data):
         answer = cluster.ask(pid_file.socket_dir)
         who = Holder.SERVER if answer and Path(answer[0]) == pid_file.data else who
     return pid_file if who is Holder.SERVER else None
+
+
+def _is_of_the_original(pid_file: cluster.PidFile, data: Path) -> bool:
+    """Whether `data` is a copy, and so is its pid file. What was moved is no longer where the pid file says."""
+    return pid_file.data.exists() and not pid_file.data.samefile(data)
 
 
 def _program(data: Path) -> Path:
