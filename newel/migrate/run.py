@@ -32,7 +32,7 @@ from newel.migrate.planned import Planned, plan_run, read_record
 from newel.migrate.policy import check_policy
 from newel.migrate.request import Request, look, pending_steps
 from newel.migrate.retry import is_worth_retrying
-from newel.migrate.stop import interrupted, terminable
+from newel.migrate.stop import interrupted, stoppable
 from newel.migrate.takeback import to_take_back
 from newel.migrate.work import Progress, Work, running, stamping
 from newel.project.project import Project
@@ -55,7 +55,7 @@ def run_request(
     Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
     """
     try:
-        with terminable(), _notices(connection, listener):
+        with stoppable(), _notices(connection, listener):
             state = look(connection)
             if _something_to_do(project, state, request):
                 approved = _approval(project, request, connection, state, listener, ask)

@@ -184,9 +184,12 @@ def test_a_signal_ends_the_run_behind_the_statement_and_says_what_was_applied(
     process = subprocess.Popen(
         command, cwd=made.root, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
-    while rows(database, asleep) == [(0,)]:
-        assert process.poll() is None
+    with database.connect().cursor() as cursor:
+        while not cursor.rowcount > 0:
+            assert process.poll() is None, process.communicate()
+            cursor.execute(
+                "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+            )
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == (code if made.way == "direct" else 255)
