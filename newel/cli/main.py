@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from newel import __version__
 from newel.errors import FileMissing, NewelError
 
-_PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "env")
+_PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "drift", "env")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     log = add("log", "show executions: revision, direction, when, how long, result")
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     add("history", "show every revision, what it stands on and where it runs; reads no database")
+    drift = add("drift", "show what was changed by hand: the schema against what the applied revisions give")
+    drift.epilog = (
+        "Runs the applied revisions on a throwaway server. Compares no rows. Ends with 1 if anything differs."
+    )
     stubs = add("stubs", "write the Alembic scripts that the SQL files give", common)
     stubs.add_argument("--check", action="store_true", help="write nothing, end with 1 if any differs")
     add(
@@ -122,6 +126,10 @@ def _dispatch(args: argparse.Namespace) -> int:
         if not args.target:
             raise NewelError("a revision is missing", cure="For make:  make db-migrate-goto VERSION=000002")
         return int(getattr(run, args.command)(project, args))
+    if args.command == "drift":
+        from newel.cli import compare
+
+        return compare.drift(project, args)
     if args.command == "env":
         from newel.cli import manage
 
