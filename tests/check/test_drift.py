@@ -190,7 +190,6 @@ def test_who_ran_what_and_who_looks_is_no_drift_but_another_owner_is(live, roles
         f'GRANT SELECT ON ALL TABLES IN SCHEMA newel TO "{third}"',
         f'GRANT ALL ON ALL TABLES IN SCHEMA newel TO "{second}"',
         f'ALTER TABLE newel.journal OWNER TO "{second}"',
-        f'GRANT ALL ON newel.journal TO "{first}"',
     )
     live.pair(
         "000002_two",
