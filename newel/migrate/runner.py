@@ -6,8 +6,8 @@ run-time errors carry no position (PostgreSQL manual, "Multiple Statements in a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -139,14 +139,12 @@ def _run_autocommit(
     # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
     if in_doubt or doubt.will_leave_a_trace(cursor, question):
         write.begin_statement(cursor, execution, number)
-    cursor.execute("SELECT current_setting('lock_timeout')")
-    lock_timeout = cursor.fetchone()[0]
-    cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
     stopped = False
 
     def attempt() -> None:
         if not (stopped and doubt.settle(cursor, question)):
-            _execute(cursor, file, statement)
+            with _patience(cursor, statement):
+                _execute(cursor, file, statement)
 
     def leave() -> None:
         nonlocal stopped
@@ -158,8 +156,23 @@ def _run_autocommit(
         if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
             write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
-    cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
     doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
+
+
+@contextmanager
+def _patience(cursor: Any, statement: Statement) -> Iterator[None]:
+    """Let a CONCURRENTLY wait for as long as it takes: nobody queues behind it, and giving up it leaves a ruin."""
+    if not statement.concurrent:
+        yield
+        return
+    cursor.execute("SELECT current_setting('lock_timeout')")
+    lock_timeout = cursor.fetchone()[0]
+    cursor.execute("SET lock_timeout TO 0")
+    try:
+        yield
+    finally:
+        with suppress(psycopg2.Error):  # a lost connection
+            cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
 
 
 def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:
