@@ -38,8 +38,8 @@ class Record:
             "depends_on": self.revision.depends_on,
             "up_checksum": up.checksum if up else None,
             "down_checksum": down.checksum,
-            "up_sql": up.text if up and len(up.data) <= UP_TEXT_LIMIT else None,
-            "down_sql": down.text,
+            "up_sql": up.data if up and len(up.data) <= UP_TEXT_LIMIT else None,
+            "down_sql": down.data,
             "down_transactional": down.transactional,
         }
 
@@ -56,10 +56,10 @@ class Checksums:
 
 @dataclass(frozen=True)
 class Texts:
-    """The recorded texts of an applied revision's files, and whether the down file runs in one transaction."""
+    """The recorded contents of an applied revision's files, and whether the down file runs in one transaction."""
 
-    up: str | None
-    down: str | None
+    up: bytes | None
+    down: bytes | None
     down_transactional: bool | None
 
 
@@ -76,4 +76,9 @@ def read_texts(cursor: Any, revisions: Sequence[str]) -> Mapping[str, Texts]:
     cursor.execute(
         f"SELECT revision, up_sql, down_sql, down_transactional FROM ({_LAST}) last", (list(revisions),)
     )
-    return {row[0]: Texts(*row[1:]) for row in cursor.fetchall()}
+    return {
+        revision: Texts(
+            None if up is None else bytes(up), None if down is None else bytes(down), down_transactional
+        )
+        for revision, up, down, down_transactional in cursor.fetchall()
+    }
