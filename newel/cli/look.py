@@ -52,7 +52,7 @@ def status(project: Project, args: argparse.Namespace) -> int:
             connection.close()
     applied = {item.revision: item for item in state.applied}
     rows = [
-        _status_row(item, applied.get(item.id), unfinished.get(item.id), running, changed=item.id in changed)
+        _status_row(item, applied.get(item.id), unfinished.get(item.id), changed=item.id in changed)
         for item in project.environment_revisions
     ]
     known = {row["revision"] for row in rows}
@@ -112,7 +112,6 @@ def status(project: Project, args: argparse.Namespace) -> int:
 def log(project: Project, args: argparse.Namespace) -> None:
     """Show the executions that the journal holds, newest first."""
     executions: list[Execution] = []
-    running = None
     if is_there(project.settings, project.root):
         reached = reach(project.settings, project.root, os.environ, create=False)
         connection = reached.connect()
@@ -121,7 +120,6 @@ def log(project: Project, args: argparse.Namespace) -> None:
             if JOURNAL in state.tables:
                 with connection.cursor() as cursor:
                     executions = list(read_executions(cursor, state, args.limit))
-                running = holder(connection)
         finally:
             connection.close()
     if args.json:
@@ -132,7 +130,7 @@ def log(project: Project, args: argparse.Namespace) -> None:
         return
     if args.long:
         for item in executions:
-            _print_execution(item, running)
+            _print_execution(item)
         return
     print_table(
         ("started", "revision", "", "way", "duration", "result", "by"),
@@ -143,7 +141,7 @@ def log(project: Project, args: argparse.Namespace) -> None:
                 item.slug,
                 item.direction,
                 duration(item.seconds),
-                _result(item, running),
+                _result(item),
                 item.executed_by,
             )
             for item in executions
@@ -156,9 +154,9 @@ def log(project: Project, args: argparse.Namespace) -> None:
             )
 
 
-def _print_execution(item: Execution, running: str | None) -> None:
+def _print_execution(item: Execution) -> None:
     """Print everything about an execution, a line each; what is not known has no line."""
-    print(coloured(f"{item.revision}_{item.slug} {item.direction}: {_result(item, running)}", "bold"))
+    print(coloured(f"{item.revision}_{item.slug} {item.direction}: {_result(item)}", "bold"))
     for name, value in (
         ("environment", item.environment),
         ("started", _when(item.started_at)),
@@ -230,14 +228,13 @@ def _status_row(
     revision: Revision,
     applied: AppliedRevision | None,
     execution: Execution | None,
-    running: str | None,
     *,
     changed: bool,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"revision": revision.id, "slug": revision.slug, "branch": revision.branch}
     if execution is not None:
         done = f", {count(execution.statements_done, 'statement')} done" if execution.statements_done else ""
-        what = _result(execution, running)
+        what = _result(execution)
         row |= {"state": f"{'applied, ' if applied else ''}{execution.direction} {what}{done}"}
         row |= {"at": applied.at if applied else None}
     elif applied is not None:
@@ -248,10 +245,10 @@ def _status_row(
     return row
 
 
-def _result(execution: Execution, running: str | None) -> str:
+def _result(execution: Execution) -> str:
     if execution.result != "started":
         return execution.result
-    return "running" if running else "interrupted"
+    return "running" if execution.running else "interrupted"
 
 
 def _when(at: datetime | None) -> str:
