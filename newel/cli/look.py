@@ -63,7 +63,7 @@ def status(project: Project, args: argparse.Namespace) -> int:
             "slug": item.slug,
             "state": f"applied, not in {project.settings.environment}"
             if item.revision in elsewhere
-            else f"applied, not in this checkout; its down SQL is {'' if item.kept else 'not '}kept",
+            else f"applied, not in this checkout; {'' if item.kept else 'no '}down SQL kept",
             "at": item.at,
         }
         for item in state.applied
@@ -167,7 +167,7 @@ def _print_execution(item: Execution) -> None:
         ("down file", item.down_checksum),
         ("user", item.executed_by),
         ("host", item.host),
-        ("newel", item.application),
+        ("program", item.application),
         ("approval", item.approval),
         ("error", (item.error or "").strip().replace("\n", "\n               ")),
     ):

@@ -253,8 +253,8 @@ def test_status_says_whether_the_down_sql_of_a_revision_without_files_is_kept(ap
     shown = applied.newel("status")
     assert shown.code == 5
     lines = {line.split()[0]: line for line in shown.lines if line.startswith("0000")}
-    assert "applied, not in this checkout; its down SQL is not kept" in lines["000001"]
-    assert "applied, not in this checkout; its down SQL is kept" in lines["000003"]
+    assert "applied, not in this checkout; no down SQL kept" in lines["000001"]
+    assert "applied, not in this checkout; down SQL kept" in lines["000003"]
 
 
 def test_log_shows_a_repair_and_long_all_that_is_known(applied: Project) -> None:
