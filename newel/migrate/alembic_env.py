@@ -45,6 +45,9 @@ from newel.project.project import Project, load_project
 LISTENER, ENVIRONMENT = "newel_listener", "newel_environment"
 """Keys of alembic's config.attributes: who is told of events, and which environment."""
 
+THROWAWAY = "newel_throwaway"
+"""Key of config.attributes: the database handed over is a throwaway one, which no policy binds."""
+
 CALLED = "newel_called"
 """Key of config.attributes: alembic/env.py is newel's and has called run()."""
 
@@ -89,6 +92,8 @@ def _run(env: EnvironmentContext) -> None:
     project = load_project(root, os.environ, config.attributes.get(ENVIRONMENT))
     if config.attributes.get("connection") is not None:  # the caller's database, whatever is configured
         project = replace(project, settings=replace(project.settings, connection=None))
+    if config.attributes.get(THROWAWAY):
+        project = project.on_throwaway()
     request = _request(env, command)
     if env.is_offline_mode():
         if request is None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from newel.database.blockers import Blocker, Watch, watch
 from newel.database.connection import Notices, server_refusal, session_sql
 from newel.database.dump import dump
 from newel.database.journal import tables, write
@@ -23,14 +24,15 @@ from newel.errors import DependencyError, NewelError
 from newel.migrate import approval
 from newel.migrate.approval import Ask, Proposal
 from newel.migrate.changes import check_unchanged
-from newel.migrate.events import BackedUp, Listener, Losing, Noticed, TakingBack, Waiting
+from newel.migrate.events import BackedUp, Blocked, Listener, Losing, Noticed, TakingBack, Waiting
 from newel.migrate.failure import ids, record_failure, with_context, worded
 from newel.migrate.losses import estimate, losses
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned, plan_run, read_record
 from newel.migrate.policy import check_policy
 from newel.migrate.request import Request, look, pending_steps
-from newel.migrate.stop import interrupted, terminable
+from newel.migrate.retry import is_worth_retrying
+from newel.migrate.stop import interrupted, stoppable
 from newel.migrate.takeback import to_take_back
 from newel.migrate.work import Progress, Work, running, stamping
 from newel.project.project import Project
@@ -53,7 +55,7 @@ def run_request(
     Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
     """
     try:
-        with terminable(), _notices(connection, listener):
+        with stoppable(), _notices(connection, listener):
             state = look(connection)
             if _something_to_do(project, state, request):
                 approved = _approval(project, request, connection, state, listener, ask)
@@ -83,22 +85,29 @@ def _run(
     if project.environment.policy.backup_required and planned.steps and not request.stamp:
         listener(_backup(project, connection, planned))
     _prepare(project, connection, state, request)
-    progress = Progress()
+    progress, seen = Progress(), Watch()
     try:
         if request.stamp:
             drive(stamping(project, planned, connection, listener, progress))
         else:
-            drive(running(project, planned, state, connection, listener, progress))
+            with watch(connection, lambda blockers: listener(Blocked(_words(blockers)))) as seen:
+                drive(running(project, planned, state, connection, listener, progress))
     except BaseException as error:
         failure = progress.error or worded(error)
         record_failure(connection, progress, failure)
         if not isinstance(failure, NewelError):
             raise
         auto_rollback = project.environment.policy.auto_rollback_on_failure
+        if is_worth_retrying(failure) and seen.last:
+            failure.cure = "\n".join(("Blocked by:", *_words(seen.last), failure.cure or ""))
         with_context(failure, progress, planned, auto_rollback=auto_rollback)
         if auto_rollback and progress.done:
             _take_back(project, connection, listener, drive, planned, progress.done, failure)
         raise failure from failure.__cause__
+
+
+def _words(blockers: tuple[Blocker, ...]) -> tuple[str, ...]:
+    return tuple(str(blocker) for blocker in blockers)
 
 
 def _take_back(
