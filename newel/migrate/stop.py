@@ -18,10 +18,12 @@ class Sigterm(KeyboardInterrupt):
     """The process was asked to end."""
 
 
-def interrupted(stop: KeyboardInterrupt) -> Interrupted:
+def interrupted(
+    stop: KeyboardInterrupt, what: str = "newel stopped behind the statement that was running"
+) -> Interrupted:
     """Word what ended a run."""
     kind = Terminated if isinstance(stop, Sigterm) else Interrupted
-    return kind("interrupted; newel stopped behind the statement that was running")
+    return kind(f"interrupted; {what}")
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from newel.project.environments import Environment, Environments, load_environments
+from newel.project.environments import Environment, Environments, Policy, load_environments
 from newel.project.graph import Revision, load_revisions
 from newel.project.settings import Settings, load_settings
 
@@ -30,6 +30,20 @@ class Project:
     def environment_revisions(self) -> tuple[Revision, ...]:
         """The revisions of that environment in order of work."""
         return self.environments.revisions(self.settings.environment, self.revisions)
+
+
+def for_throwaway(project: Project) -> Project:
+    """Return the project for a database that holds nothing of value: of the policy, the timeouts alone are left."""
+    environment, environments = project.environment, project.environments
+    policy = Policy(
+        lock_timeout=environment.policy.lock_timeout, statement_timeout=environment.policy.statement_timeout
+    )
+    by_name = {**environments.by_name, environment.name: replace(environment, policy=policy)}
+    return replace(
+        project,
+        environments=replace(environments, by_name=by_name),
+        settings=replace(project.settings, connection=None),
+    )
 
 
 def load_project(root: Path, environ: Mapping[str, str], env: str | None = None) -> Project:

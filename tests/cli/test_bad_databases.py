@@ -127,7 +127,10 @@ def test_a_database_that_holds_a_revision_this_checkout_lacks_ends_with_5(projec
     assert "not in this checkout" in project.newel("status").out
     rolled_back = project.newel("down")
     assert rolled_back.code == 0
-    assert "000004 is not in this checkout; the journal keeps its down SQL:\n    DROP TABLE fourth;" in rolled_back.out
+    assert (
+        "000004 is not in this checkout; the journal keeps its down SQL:\n    DROP TABLE fourth;"
+        in rolled_back.out
+    )
 
 
 def test_version_rows_that_newel_did_not_write_are_refused(project: Project) -> None:
