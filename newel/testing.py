@@ -78,9 +78,9 @@ class Database:
         from newel.database.connection import connect
         from newel.migrate.direct import run_direct
         from newel.migrate.request import Request
-        from newel.project.project import for_throwaway, load_project
+        from newel.project.project import load_project
 
-        project = for_throwaway(load_project(self.root, {}, self.environment))
+        project = load_project(self.root, {}, self.environment).on_throwaway()
         connection = connect(self.server.params(self.name))
         try:
             run_direct(project, Request(command, target), connection, lambda _: None)

@@ -20,7 +20,7 @@ from newel.migrate.plan import Command
 from newel.migrate.request import Request
 from newel.project.files import read
 from newel.project.graph import Revision
-from newel.project.project import Project, for_throwaway
+from newel.project.project import Project
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Cli
     Raises NewelError if a file fails, unless a down file was found wanting before: then the climb ends there.
     """
 
-    throwaway = for_throwaway(project)
+    free = project.on_throwaway()
 
     def run(command: Command, target: str) -> None:
-        run_direct(throwaway, Request(command, target), runs, lambda _: None)
+        run_direct(free, Request(command, target), runs, lambda _: None)
 
     for revision in project.environment_revisions:
         before = _catalog(looks)

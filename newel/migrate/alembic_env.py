@@ -40,13 +40,13 @@ from newel.migrate.script import run_sql
 from newel.migrate.state import check_environment
 from newel.migrate.work import Work
 from newel.project.graph import Revision
-from newel.project.project import Project, for_throwaway, load_project
+from newel.project.project import Project, load_project
 
 LISTENER, ENVIRONMENT, APPROVALS = "newel_listener", "newel_environment", "newel_approvals"
 """Keys of alembic's config.attributes: who is told of events, which environment, and what `-x approve=` would say."""
 
 THROWAWAY = "newel_throwaway"
-"""Key of config.attributes: the database holds nothing of value, so that the environment's policy does not bind."""
+"""Key of config.attributes: the database handed over is a throwaway one, which no policy binds."""
 
 CALLED = "newel_called"
 """Key of config.attributes: alembic/env.py is newel's and has called run()."""
@@ -93,7 +93,7 @@ def _run(env: EnvironmentContext) -> None:
     if config.attributes.get("connection") is not None:  # the caller's database, whatever is configured
         project = replace(project, settings=replace(project.settings, connection=None))
     if config.attributes.get(THROWAWAY):
-        project = for_throwaway(project)
+        project = project.on_throwaway()
     request = _request(env, command)
     if env.is_offline_mode():
         if request is None:

@@ -7,12 +7,12 @@ Between the attempts nothing is held and nothing queues behind the migration, so
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TypeVar
 
 from newel.errors import NewelError
+from newel.migrate.stop import pause
 
 ATTEMPTS = 10
 """How often something is tried in all; the pauses between come to a minute, more or less."""
@@ -35,7 +35,7 @@ def retrying(attempt: Callable[[], T], clear: Callable[[], None], tell: Tell) ->
 
     Raises the last attempt's error, with how often it was tried.
     """
-    for number, pause in enumerate(islice(_pauses(), ATTEMPTS), 1):
+    for number, seconds in enumerate(islice(_pauses(), ATTEMPTS), 1):
         try:
             return attempt()
         except NewelError as error:
@@ -47,13 +47,13 @@ def retrying(attempt: Callable[[], T], clear: Callable[[], None], tell: Tell) ->
                 )
                 raise
             clear()
-            tell(error, number, pause)
-            time.sleep(pause)
+            tell(error, number, seconds)
+            pause(seconds)
     raise AssertionError  # ATTEMPTS is at least 1
 
 
 def _pauses() -> Iterator[float]:
-    pause = _FIRST_PAUSE
+    seconds = _FIRST_PAUSE
     while True:
-        yield pause * random.uniform(0.5, 1.5)  # noqa: S311 - two runs shall not meet again and again
-        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        yield seconds * random.uniform(0.5, 1.5)  # noqa: S311 - two runs shall not meet again and again
+        seconds = min(seconds * _GROWTH, _LONGEST_PAUSE)

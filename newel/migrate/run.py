@@ -6,32 +6,32 @@ own loop for `alembic upgrade` (alembic_env), or newel's for `newel up` (direct)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
-from psycopg2.extensions import parse_dsn
 
+from newel.database.blockers import Blocker, Watch, watch
 from newel.database.connection import Notices, describe, server_refusal, session_sql
-from newel.database.dump import dump
 from newel.database.journal import tables, write
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
 from newel.errors import ConnectionFailed, Interrupted, NewelError, PermissionDenied
 from newel.migrate import approval
 from newel.migrate.approval import Ask, Proposal
+from newel.migrate.backup import back_up
 from newel.migrate.changes import check_unchanged
-from newel.migrate.events import BackedUp, Listener, Losing, Noticed, TakingBack, Waiting
+from newel.migrate.events import Blocked, Listener, Losing, Noticed, TakingBack, Waiting
 from newel.migrate.failure import ids, record_failure, with_context, worded
 from newel.migrate.losses import estimate, losses
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned, plan_run, read_record
 from newel.migrate.policy import check_files, check_window
 from newel.migrate.request import Request, look, pending_steps
-from newel.migrate.stop import interrupted, terminable
+from newel.migrate.retry import is_worth_retrying
+from newel.migrate.stop import interrupted, stoppable
 from newel.migrate.takeback import to_take_back
 from newel.migrate.work import Progress, Work, running, stamping
 from newel.project.project import Project
@@ -56,7 +56,7 @@ def run_request(
     Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
     """
     try:
-        with terminable(), _notices(connection, listener):
+        with stoppable(), _notices(connection, listener):
             state = look(connection)
             if _something_to_do(project, state, request):
                 approved = _approved(project, request, connection, state, listener, ask)
@@ -93,25 +93,32 @@ def _run(
                 planned, approvals=_still_approved(project, connection, request, planned, approved)
             )
         if policy.backup_required:
-            listener(_backup(project, connection, planned))
+            listener(back_up(project, connection, planned.steps[0]))
     _prepare(project, connection, state, request)
-    progress = Progress()
+    progress, seen = Progress(), Watch()
     try:
         if request.stamp:
             drive(stamping(project, planned, connection, listener, progress))
         else:
-            drive(running(project, planned, state, connection, listener, progress))
+            with watch(connection, lambda blockers: listener(Blocked(_words(blockers)))) as seen:
+                drive(running(project, planned, state, connection, listener, progress))
     except BaseException as error:
         failure = progress.error or worded(error)
         record_failure(connection, progress, failure)
         if not isinstance(failure, NewelError):
             raise
+        if is_worth_retrying(failure) and seen.last:
+            failure.cure = "\n".join(("Blocked by:", *_words(seen.last), failure.cure or ""))
         takes_back = policy.auto_rollback_on_failure and any(step.direction == "up" for step in progress.done)
         with_context(failure, progress, planned, stays=not takes_back)
         if takes_back:
             words = _take_back(project, connection, listener, drive, planned, progress.done, failure)
             failure.cure = f"{failure.cure}\n{words}"
         raise failure from failure.__cause__
+
+
+def _words(blockers: tuple[Blocker, ...]) -> tuple[str, ...]:
+    return tuple(str(blocker) for blocker in blockers)
 
 
 def _take_back(
@@ -207,20 +214,6 @@ def _tell_losses(
     connection.rollback()
     if estimates:
         listener(Losing(tuple(str(item) for item in estimates)))
-
-
-def _backup(project: Project, connection: Connection, planned: Planned) -> BackedUp:
-    """Dump the database before anything runs, on a connection of pg_dump's own."""
-    settings = project.settings
-    # What psycopg2 was given. info.dsn_parameters has libpq's defaults too, and pg_dump's libpq may know fewer.
-    given = {name: value for name, value in parse_dsn(connection.dsn).items() if value}
-    given.pop("client_encoding", None)  # the dump is in the database's own
-    if connection.info.password:
-        given["password"] = connection.info.password  # the dsn has it blanked
-    first = planned.steps[0]
-    label = f"{settings.environment}-before-{first.direction}-{first.revision.id}"
-    made = dump(given, project.root / settings.backups, label, os.environ)
-    return BackedUp(str(made.path), made.size, made.restore)
 
 
 def _proposal(project: Project, connection: Connection, request: Request, planned: Planned) -> Proposal:

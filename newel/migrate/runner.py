@@ -17,6 +17,7 @@ from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
 from newel.migrate.retry import Tell, retrying
+from newel.migrate.stop import held_back
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
 from newel.project.statements import Statement, checksums, sets_session
@@ -73,11 +74,12 @@ def run_one_by_one(
                 _execute(cursor, file, statement)
             continue
         in_doubt = stopped is not None and stopped.statement_begun == number
-        if statement.needs_autocommit:
-            _run_autocommit(cursor, file, execution, number, statement, in_doubt, tell)
-            write.finish_statement(cursor, execution, number, checksum)
-        else:
-            _run_with_record(cursor, file, execution, number, statement, checksum, tell)
+        with held_back():
+            if statement.needs_autocommit:
+                _run_autocommit(cursor, file, execution, number, statement, in_doubt, tell)
+                write.finish_statement(cursor, execution, number, checksum)
+            else:
+                _run_with_record(cursor, file, execution, number, statement, checksum, tell)
         done(number)
     if stopped and number < stopped.statements_done:
         raise _changed_behind_us(file, stopped.statements_done)

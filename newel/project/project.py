@@ -26,24 +26,23 @@ class Project:
         """The environment that commands work for."""
         return self.environments.get(self.settings.environment)
 
+    def on_throwaway(self) -> Project:
+        """Return the project for a throwaway database: nobody approves it, backs it up or waits for its window."""
+        policy = Policy(skip_validation=True)
+        by_name = {
+            name: replace(environment, policy=policy)
+            for name, environment in self.environments.by_name.items()
+        }
+        return replace(
+            self,
+            environments=replace(self.environments, by_name=by_name),
+            settings=replace(self.settings, connection=None),
+        )
+
     @property
     def environment_revisions(self) -> tuple[Revision, ...]:
         """The revisions of that environment in order of work."""
         return self.environments.revisions(self.settings.environment, self.revisions)
-
-
-def for_throwaway(project: Project) -> Project:
-    """Return the project for a database that holds nothing of value: of the policy, the timeouts alone are left."""
-    environment, environments = project.environment, project.environments
-    policy = Policy(
-        lock_timeout=environment.policy.lock_timeout, statement_timeout=environment.policy.statement_timeout
-    )
-    by_name = {**environments.by_name, environment.name: replace(environment, policy=policy)}
-    return replace(
-        project,
-        environments=replace(environments, by_name=by_name),
-        settings=replace(project.settings, connection=None),
-    )
 
 
 def load_project(root: Path, environ: Mapping[str, str], env: str | None = None) -> Project:

@@ -95,10 +95,12 @@ def test_a_change_of_type_is_refused_where_values_may_not_fit(made, database, ro
     if allowed:
         made.run("upgrade", "head", database.engine())
         words = new.replace("varchar", "character varying")
-        query = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attname = 'c' AND attrelid = "
+        query = (
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attname = 'c' AND attrelid = "
+        )
         assert rows(database, f"{query}'app.t'::regclass") == [(words,)]
     else:
-        with pytest.raises(PermissionDenied, match="changes the type of t.c"):
+        with pytest.raises(PermissionDenied, match=r"changes the type of t\.c"):
             made.run("upgrade", "head", database.engine())
 
 
@@ -373,7 +375,7 @@ def test_without_a_backup_nothing_runs(made, database, rows, monkeypatch):
     config(made, backup_required=True)
     made.pair("000001_one", *table("one"))
     (made.root / "backups").write_text("a file stands where the folder has to be")
-    with pytest.raises(NewelError, match="the backup of .* failed"):
+    with pytest.raises(NewelError, match=r"the backup of .* failed"):
         made.run("upgrade", "head", database.engine())
     (made.root / "backups").unlink()
     monkeypatch.setattr("newel.database.dump._folders", lambda _: iter(()))
