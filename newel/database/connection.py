@@ -38,8 +38,12 @@ def connect(params: Mapping[str, str]) -> Connection:
     """
     try:
         return psycopg2.connect(
-            **{"application_name": APPLICATION_NAME, "connect_timeout": "10", **params},
-            client_encoding="UTF8",
+            **{
+                "application_name": APPLICATION_NAME,
+                "connect_timeout": "10",
+                **params,
+                "client_encoding": "UTF8",
+            }
         )
     except psycopg2.OperationalError as error:
         raise _connect_error(error, params) from None

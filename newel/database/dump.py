@@ -226,7 +226,7 @@ def _failure(program: str, code: int, said: str, what: str) -> NewelError:
 
 
 def _restore(tools: Tools, server_major: int, params: Mapping[str, str], path: Path) -> str:
-    """Return the command that puts the database back as it was, all of it or nothing.
+    """Return the command that puts back what the dump holds, all of it or nothing. What was made since stays.
 
     pg_restore 17 sets transaction_timeout, which an older server refuses. For such a pair the way leads through SQL,
     without that line.

@@ -42,8 +42,8 @@ from newel.migrate.work import Work
 from newel.project.graph import Revision
 from newel.project.project import Project, load_project
 
-LISTENER, ENVIRONMENT = "newel_listener", "newel_environment"
-"""Keys of alembic's config.attributes: who is told of events, and which environment."""
+LISTENER, ENVIRONMENT, APPROVALS = "newel_listener", "newel_environment", "newel_approvals"
+"""Keys of alembic's config.attributes: who is told of events, which environment, and what `-x approve=` would say."""
 
 THROWAWAY = "newel_throwaway"
 """Key of config.attributes: the database handed over is a throwaway one, which no policy binds."""
@@ -165,7 +165,10 @@ def _request(env: EnvironmentContext, command: str) -> Request | None:
     if command == "do_stamp":
         return Request("goto", targets[0], stamp=True, purge=env.context_opts.get("purge", False))
     given = (word.partition("=") for word in env.get_x_argument())
-    approvals = tuple(value for key, _, value in given if key == "approve")
+    approvals = (
+        *env.config.attributes.get(APPROVALS, ()),
+        *(value for key, _, value in given if key == "approve"),
+    )
     return Request("upgrade" if command == "upgrade" else "downgrade", targets[0], approvals=approvals)
 
 
@@ -179,7 +182,10 @@ def _offline(env: EnvironmentContext, project: Project, request: Request) -> Non
         with env.begin_transaction():
             env.run_migrations()
 
-    offline.run_offline(project, request, env.context_opts.get("starting_rev"), env.script, migrate)
+    start = env.context_opts.get("starting_rev")
+    offline.run_offline(
+        project, request, start, env.script, env.config.attributes.get(LISTENER, log_event), migrate
+    )
 
 
 def _only_look(

@@ -8,39 +8,43 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from newel.database.connection import describe
 from newel.errors import NewelError, PermissionDenied
-from newel.migrate.plan import Step
+from newel.migrate.plan import Command, Step
 from newel.migrate.planned import Planned
 from newel.migrate.policy import destroys
+from newel.migrate.stop import interrupted
 from newel.project.environments import Policy
 
-SHORT = 8
-"""How many digits of a checksum are shown, and at least asked for behind `@`."""
+SHORT = 16
+"""How many digits of a checksum are shown, and at least asked for behind `@`: fewer could be made to match."""
+
+_NEWEL: Mapping[Command, str] = {"upgrade": "newel up", "downgrade": "newel down", "goto": "newel goto"}
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is to be approved: each step with the SHA-256 of the file that it runs."""
+    """What is to be approved: each step with the SHA-256 of the file that it runs. `database` is in words."""
 
     environment: str
     database: str
+    command: Command
     target: str
     files: tuple[tuple[Step, str], ...]
+
+    @property
+    def headline(self) -> str:
+        """What the run would do, in a sentence without its end."""
+        return f"This run brings {self.database} to `{self.target}`"
 
     def lines(self) -> list[str]:
         """Return the files in words, one line each."""
         return [
-            f"{step.direction:<4}  {step.path}  sha256 {checksum[:SHORT]}" for step, checksum in self.files
+            f"  {step.direction:<4}  {step.path}  sha256 {checksum[:SHORT]}" for step, checksum in self.files
         ]
-
-    @property
-    def options(self) -> list[str]:
-        """What `--approve` has to name."""
-        return [f"{step.revision.id}@{checksum[:SHORT]}" for step, checksum in self.files]
 
 
 Ask = Callable[[Proposal], bool]
@@ -59,56 +63,64 @@ def is_needed(policy: Policy, planned: Planned) -> bool:
     )
 
 
-def propose(environment: str, params: dict[str, str], target: str, planned: Planned) -> Proposal:
-    """Return what is to be approved; `params` are libpq's, of the database."""
-    files = tuple((step, planned.file(step).checksum) for step in planned.steps)
-    return Proposal(environment, describe(params), target, files)
-
-
-def approve(proposal: Proposal, given: Sequence[str], ask: Ask | None) -> dict[str, str]:
+def approve(
+    proposal: Proposal, given: Sequence[str], settled: Collection[str], ask: Ask | None
+) -> dict[str, str]:
     """Return what the journal says of each revision's approval, by its id.
 
-    `given` are approvals such as `000012` or `000012@1a2b3c4d`. Without any, `ask` asks a person.
+    `given` are approvals such as `000012` or `000012@1a2b3c4d5e6f7081`, several by commas. Those of `settled`
+    revisions, which are already as the run would leave them, are passed over, so that the same command can go on
+    behind a failure. Without any, `ask` asks a person.
 
     Raises PermissionDenied if a file is not approved, and NewelError for an approval that names none of them.
     """
-    if not given:
-        if ask is None:
-            raise _not_approved(proposal, [step.revision.id for step, _ in proposal.files])
-        if not ask(proposal):
-            raise PermissionDenied("not approved; nothing was run")
-        return {step.revision.id: _words("typed yes", checksum) for step, checksum in proposal.files}
-    named = dict(_parse(text) for text in given)
     wanted = {step.revision.id: checksum for step, checksum in proposal.files}
-    for revision, beginning in named.items():
-        if revision not in wanted:
+    named = [item for text in given for item in _parse(text)]
+    if not named:
+        if ask is None:
+            raise _not_approved(proposal, list(wanted))
+        if not _says_yes(proposal, ask):
+            raise PermissionDenied("not approved; nothing was run")
+        return {revision: _words("typed yes", checksum) for revision, checksum in wanted.items()}
+    for revision, beginning in named:
+        if revision not in wanted and revision not in settled:
             raise NewelError(
-                f"{revision} is approved, but this run would not run it",
-                cure=f"It would run:\n{_listed(proposal)}",
+                f"{revision} is approved, but this run would not run it; nothing was run",
+                cure="\n".join(["It would run:", *proposal.lines()]),
             )
-        if not wanted[revision].startswith(beginning):
+        if not wanted.get(revision, beginning).startswith(beginning):
             raise PermissionDenied(
-                f"{revision} is approved with the checksum {beginning}, but its file has {wanted[revision][:SHORT]}: "
-                "it is another file than the one that was approved",
+                f"{revision} is approved with the checksum {beginning[:SHORT]}, but its file has "
+                f"{wanted[revision][:SHORT]}: it is another file than the one that was approved; nothing was run",
             )
-    missing = [revision for revision in wanted if revision not in named]
+    missing = [revision for revision in wanted if revision not in dict(named)]
     if missing:
         raise _not_approved(proposal, missing)
-    return {revision: _words("--approve", checksum) for revision, checksum in wanted.items()}
+    return {revision: _words("named beforehand", checksum) for revision, checksum in wanted.items()}
 
 
-def _parse(text: str) -> tuple[str, str]:
-    match = re.fullmatch(rf"0*([0-9]{{1,6}})(?:@([0-9a-fA-F]{{{SHORT},64}}))?", text)
-    if match is None:
-        raise NewelError(
-            f"`{text}` is no approval",
-            cure="It reads 000012, or 000012@ and the first eight digits or more of the file's SHA-256.",
-        )
-    return f"{int(match[1]):06}", (match[2] or "").lower()
+def _says_yes(proposal: Proposal, ask: Ask) -> bool:
+    try:
+        return ask(proposal)
+    except EOFError:
+        return False
+    except KeyboardInterrupt as stop:
+        raise interrupted(stop, "nothing was run") from stop
+
+
+def _parse(given: str) -> Iterator[tuple[str, str]]:
+    for text in re.findall(r"[^\s,]+", given):
+        match = re.fullmatch(rf"([0-9]{{1,6}})(?:@([0-9a-fA-F]{{{SHORT},64}}))?", text, re.ASCII)
+        if match is None:
+            raise NewelError(
+                f"`{text}` is no approval; nothing was run",
+                cure=f"It reads 000012, or 000012@ and the first {SHORT} digits or more of the file's SHA-256.",
+            )
+        yield f"{int(match[1]):06}", (match[2] or "").lower()
 
 
 def _words(how: str, checksum: str) -> str:
-    return f"{how}, by {_user()}, of sha256 {checksum}"
+    return f"{how}, by {_user()}, sha256 {checksum}"
 
 
 def _user() -> str:
@@ -119,15 +131,17 @@ def _user() -> str:
 
 
 def _not_approved(proposal: Proposal, missing: Sequence[str]) -> PermissionDenied:
-    options = " ".join(f"--approve {option}" for option in proposal.options)
-    plain = " ".join(f"-x approve={option}" for option in proposal.options)
+    value = ",".join(f"{step.revision.id}@{checksum[:SHORT]}" for step, checksum in proposal.files)
+    target, environment = shlex.quote(proposal.target), proposal.environment
+    lines = [
+        f"{proposal.headline}:",
+        *proposal.lines(),
+        "Nothing was run. Read them, and approve exactly these:",
+        f"  {_NEWEL[proposal.command]} {target} --env {environment} --approve {value}",
+    ]
+    if proposal.command != "goto":
+        lines.append(f"  MIGRATION_ENV={environment} alembic -x approve={value} {proposal.command} {target}")
     return PermissionDenied(
-        f"{proposal.environment} asks for approval, and nobody has approved {', '.join(missing)}",
-        cure=f"This run would bring {proposal.database} to {proposal.target}:\n{_listed(proposal)}\n"
-        f"Read them, then add to the same command:\n  {options}\n"
-        f"or, for plain Alembic, in front of the subcommand:\n  {plain}",
+        f"{environment} asks for approval, and nobody has approved {', '.join(missing)}",
+        cure="\n".join(lines),
     )
-
-
-def _listed(proposal: Proposal) -> str:
-    return "\n".join(f"  {line}" for line in proposal.lines())

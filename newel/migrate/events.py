@@ -98,10 +98,9 @@ class BackedUp:
 
 @dataclass(frozen=True)
 class TakingBack:
-    """The run has failed, and what it had applied is about to be rolled back; `kept` stays, with the reason."""
+    """The run has failed, and of what it had applied these steps are about to roll back."""
 
     steps: tuple[Step, ...]
-    kept: str
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,8 @@ def log_event(event: Event) -> None:
             _log.warning("The rollback loses %s", "; ".join(losses))
         case BackedUp(path, size, restore):
             _log.info("Backup in %s, %d bytes. It is restored by:  %s", path, size, restore)
-        case TakingBack(steps, kept):
-            _log.info("Taking back %s. %s", ", ".join(step.revision.id for step in steps) or "nothing", kept)
+        case TakingBack(steps):
+            _log.info("Taking back %s", ", ".join(step.revision.id for step in steps))
         case StepStarted(step):
             _log.info("%s %s %s", step.direction, step.revision.id, step.revision.slug)
         case StepFinished(step, seconds):

@@ -42,7 +42,7 @@ def record_failure(connection: Connection, progress: Progress, error: BaseExcept
             progress.step = None
 
 
-def with_context(error: NewelError, progress: Progress, planned: Planned, *, auto_rollback: bool) -> None:
+def with_context(error: NewelError, progress: Progress, planned: Planned, *, stays: bool) -> None:
     """Add to a failure what this run has done before, whether it stays, and what to do."""
     lines = [error.cure] if error.cure else []
     if progress.step is not None and not isinstance(error, DependencyError):
@@ -59,8 +59,7 @@ def with_context(error: NewelError, progress: Progress, planned: Planned, *, aut
             )
     if progress.done:
         verb = "applied" if progress.done[-1].direction == "up" else "rolled back"
-        stays = "" if auto_rollback else "; that stays"
-        lines.append(f"Before it, this run has {verb} {ids(progress.done)}{stays}.")
+        lines.append(f"Before it, this run has {verb} {ids(progress.done)}{'; that stays' if stays else ''}.")
     error.cure = "\n".join(lines) or None
 
 

@@ -40,6 +40,7 @@ def through_alembic(
     config.attributes.update(
         {
             alembic_env.LISTENER: listener,
+            alembic_env.APPROVALS: request.approvals,
             alembic_env.ENVIRONMENT: project.settings.environment if project.settings.named else None,
         }
     )

@@ -15,8 +15,10 @@ from newel.database.journal.state import HALF_DONE
 from newel.database.journal.tables import EXTEND, IS_FIRST_FORM, JOURNAL, MARKER, TABLES
 from newel.database.journal.write import execution_values, kept_values
 from newel.errors import NewelError
+from newel.migrate.events import Listener
 from newel.migrate.plan import Step, plan, resolve
 from newel.migrate.planned import Planned, check_reversible, read_records
+from newel.migrate.policy import check_files
 from newel.migrate.request import Request
 from newel.project.files import SqlFile
 from newel.project.graph import heads
@@ -43,15 +45,22 @@ def run_offline(
     request: Request,
     start: str | None,
     script: ScriptDirectory,
+    listener: Listener,
     migrate: Callable[[list[str], Steps, Callable[[str, MigrationContext], None]], None],
 ) -> None:
-    """Print the script of a request through Alembic. No database is asked."""
+    """Print the script of a request through Alembic. No database is asked.
+
+    Of the environment's policy, what is about the files holds: static checks and destruction. When the script is run,
+    who approves it and whether there is a backup is up to whoever runs it.
+    """
     revisions = project.environment_revisions
     applied = starting_point(project, start)
     steps = plan(revisions, applied, request.command, request.target)
     planned = Planned(steps, read_records(project, steps))
-    for step in () if request.stamp else steps:
-        check_reversible(planned, step)
+    if not request.stamp:
+        for step in steps:
+            check_reversible(planned, step)
+        check_files(project.environment, planned, listener, None)
     environment = project.settings.environment
     start_rows = heads([revision for revision in revisions if revision.id in applied])
 

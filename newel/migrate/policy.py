@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.connection import quote_identifier
+from newel.database.connection import session_sql
 from newel.errors import NewelError, PermissionDenied
 from newel.migrate.events import Listener, Warned
+from newel.migrate.losses import losses
 from newel.migrate.planned import Planned
 from newel.project.environments import Environment
 from newel.project.files import SqlFile
@@ -20,33 +20,46 @@ from newel.validate.file import validate_file
 from newel.validate.rules.destructive import Destruction, find_destructions
 from newel.validate.types import narrows
 
+_INVALID_PARAMETER_VALUE = "22023"
 
-def check_policy(
-    environment: Environment, planned: Planned, connection: Connection, listener: Listener
-) -> None:
-    """Refuse what the environment does not allow; warnings of the static checks are told.
 
-    Raises PermissionDenied for what the policy forbids, NewelError for what the static checks find.
-    """
-    policy = environment.policy
-    if policy.maintenance_window:
-        _check_window(
-            environment.name, policy.maintenance_window, _server_time(connection, policy.maintenance_window)
+def check_window(environment: Environment, connection: Connection) -> None:
+    """Raise PermissionDenied outside the environment's maintenance window, by the server's clock."""
+    window = environment.policy.maintenance_window
+    if window is None:
+        return
+    now = _server_time(connection, window)
+    if not window.contains(now):
+        raise PermissionDenied(
+            f"{environment.name} is changed in its maintenance window only, {window}; there it is {now:%a %H:%M} now",
+            cure="Nothing was run. Run the same command again then, or change `maintenance_window` in "
+            "env/environments.json.",
         )
+
+
+def check_files(
+    environment: Environment, planned: Planned, listener: Listener, connection: Connection | None
+) -> None:
+    """Refuse what the policy does not allow in the files of the steps up; warnings of the static checks are told.
+
+    Without a connection every change of a type that may narrow is refused, since no catalog knows the type that is.
+
+    Raises PermissionDenied for a destructive statement, NewelError for what the static checks find.
+    """
     up = [step for step in planned.steps if step.direction == "up"]
-    if not policy.skip_validation:
+    if not environment.policy.skip_validation:
         for step in up:
-            record = planned.records[step.revision.id]
-            for file in (planned.file(step), record.down):
+            for file in (planned.file(step), planned.records[step.revision.id].down):
                 _check_file(file, listener)
-    if not policy.allow_destructive_operations:
+    if not environment.policy.allow_destructive_operations:
+        types = _Types(environment, connection)
         for step in up:
-            _refuse_destruction(environment, planned.file(step), connection)
+            _refuse_destruction(environment.name, planned.file(step), types)
 
 
 def destroys(file: SqlFile) -> bool:
-    """Say whether a file holds a statement that destroys data, or says so of itself."""
-    return bool(file.directives.lossy) or next(find_destructions(file), None) is not None
+    """Say whether a down file destroys or loses anything, by its statements or by what it says of itself."""
+    return bool(losses(file)) or next(find_destructions(file), None) is not None
 
 
 def _server_time(connection: Connection, window: Window) -> datetime:
@@ -56,69 +69,74 @@ def _server_time(connection: Connection, window: Window) -> datetime:
             cursor.execute("SELECT clock_timestamp() AT TIME ZONE %s", (window.zone,))
             now: datetime = cursor.fetchone()[0]
     except psycopg2.Error as error:
+        if error.pgcode != _INVALID_PARAMETER_VALUE:
+            raise
         raise NewelError(
             f"the server does not know the time zone of the maintenance window {window}"
         ) from error
-    finally:
-        connection.rollback()
+    connection.rollback()
     return now
-
-
-def _check_window(environment: str, window: Window, now: datetime) -> None:
-    if not window.contains(now):
-        raise PermissionDenied(
-            f"{environment} is changed in its maintenance window only, {window}; there it is {now:%a %H:%M} now",
-            cure="Run the same command again then, or change `maintenance_window` in env/environments.json.",
-        )
 
 
 def _check_file(file: SqlFile, listener: Listener) -> None:
     for violation in validate_file(file):
         if violation.severity == "error":
+            hint = f"{violation.hint}\n" if violation.hint else ""
             raise NewelError(
                 violation.message,
                 where=violation.where,
                 excerpt=violation.excerpt,
-                cure="\n".join(
-                    filter(None, (violation.hint, "Nothing was run. See them all:  newel validate"))
-                ),
+                cure=f"{hint}Nothing was run. See them all:  newel validate",
             )
         listener(Warned(f"{violation.where}: {violation.message}"))
 
 
-def _refuse_destruction(environment: Environment, file: SqlFile, connection: Connection) -> None:
+class _Types:
+    """The types of columns as they are in the database, and as the changes that were let through will leave them."""
+
+    def __init__(self, environment: Environment, connection: Connection | None) -> None:
+        self.environment, self.connection = environment, connection
+        self.changed: dict[tuple[int, int], str] = {}
+
+    def widen(self, change: Destruction) -> bool:
+        """Say whether every value of a column fits into its new type, which then is the column's."""
+        column = self._column(change) if change.new_type else None
+        if column is None or change.new_type is None:
+            return False
+        key, old = column
+        if narrows(self.changed.get(key, old), change.new_type):
+            return False
+        self.changed[key] = change.new_type
+        return True
+
+    def _column(self, change: Destruction) -> tuple[tuple[int, int], str] | None:
+        if self.connection is None:
+            return None
+        with self.connection.cursor() as cursor:
+            cursor.execute(session_sql(self.environment.search_path))
+            cursor.execute(
+                "SELECT attrelid, attnum, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
+                "WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND NOT attisdropped",
+                (change.table, change.column),
+            )
+            row = cursor.fetchone()
+        self.connection.rollback()
+        return ((row[0], row[1]), row[2]) if row else None
+
+
+def _refuse_destruction(environment: str, file: SqlFile, types: _Types) -> None:
     for statement, destruction in find_destructions(file):
-        if destruction.kind == "type" and _widens(connection, environment, destruction):
+        # A file that sets search_path may mean another table than the one that is found.
+        if (
+            destruction.kind == "type"
+            and b"search_path" not in file.data.lower()
+            and types.widen(destruction)
+        ):
             continue
         raise PermissionDenied(
-            f"{environment.name} does not allow destructive statements, and this one {destruction.what}",
+            f"{environment} does not allow destructive statements, and this one {destruction.what}",
             where=locate(file.data, statement.start, file.path),
             excerpt=excerpt(file.data, statement.start),
             cure="Nothing was run. If the data may go, it is `allow_destructive_operations` of "
-            f"`{environment.name}` in env/environments.json that has to say so, in a reviewed change.",
+            f"`{environment}` in env/environments.json that has to say so, in a reviewed change.",
         )
-
-
-def _widens(connection: Connection, environment: Environment, change: Destruction) -> bool:
-    """Ask the catalog for a column's type: every value of it may fit into the new one."""
-    if change.new_type is None:
-        return False
-    try:
-        with connection.cursor() as cursor:
-            old = _column_type(cursor, environment, change)
-    finally:
-        connection.rollback()
-    return old is not None and not narrows(old, change.new_type)
-
-
-def _column_type(cursor: Any, environment: Environment, change: Destruction) -> str | None:
-    if environment.search_path:
-        path = ", ".join(quote_identifier(schema) for schema in environment.search_path)
-        cursor.execute(f"SET LOCAL search_path TO {path}")
-    cursor.execute(
-        "SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
-        "WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND NOT attisdropped",
-        (change.table, change.column),
-    )
-    row = cursor.fetchone()
-    return str(row[0]) if row else None

@@ -24,7 +24,7 @@ class Request:
     stamp: bool = False
     purge: bool = False
     approvals: tuple[str, ...] = ()
-    """The revisions that are approved beforehand: `000012`, or `000012@` and the beginning of its checksum."""
+    """What is approved beforehand, as it was typed: `000012`, or `000012@` and the beginning of its checksum."""
     count: bool = False
     """Count the rows that a rollback loses, instead of taking the server's estimate."""
 

@@ -6,30 +6,29 @@ own loop for `alembic upgrade` (alembic_env), or newel's for `newel up` (direct)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.blockers import Blocker, Watch, watch
-from newel.database.connection import Notices, server_refusal, session_sql
-from newel.database.dump import dump
+from newel.database.connection import Notices, describe, server_refusal, session_sql
 from newel.database.journal import tables, write
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
-from newel.errors import DependencyError, NewelError
+from newel.errors import ConnectionFailed, Interrupted, NewelError, PermissionDenied
 from newel.migrate import approval
 from newel.migrate.approval import Ask, Proposal
+from newel.migrate.backup import back_up
 from newel.migrate.changes import check_unchanged
-from newel.migrate.events import BackedUp, Blocked, Listener, Losing, Noticed, TakingBack, Waiting
+from newel.migrate.events import Blocked, Listener, Losing, Noticed, TakingBack, Waiting
 from newel.migrate.failure import ids, record_failure, with_context, worded
 from newel.migrate.losses import estimate, losses
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned, plan_run, read_record
-from newel.migrate.policy import check_policy
+from newel.migrate.policy import check_files, check_window
 from newel.migrate.request import Request, look, pending_steps
 from newel.migrate.retry import is_worth_retrying
 from newel.migrate.stop import interrupted, stoppable
@@ -38,6 +37,8 @@ from newel.migrate.work import Progress, Work, running, stamping
 from newel.project.project import Project
 
 Driver = Callable[[Work], None]
+Approved = tuple[Proposal, Mapping[str, str]]
+"""What was approved, and what the journal says of it, by revision."""
 
 
 def run_request(
@@ -58,13 +59,17 @@ def run_request(
         with stoppable(), _notices(connection, listener):
             state = look(connection)
             if _something_to_do(project, state, request):
-                approved = _approval(project, request, connection, state, listener, ask)
+                approved = _approved(project, request, connection, state, listener, ask)
                 locking = project.environments.locking
                 seconds = locking.timeout_seconds if locking.enabled else None
                 with migration_lock(connection, seconds, lambda holder: listener(Waiting(holder))):
                     _run(project, request, connection, listener, drive, approved)
     except KeyboardInterrupt as stop:
         raise interrupted(stop) from stop
+    except psycopg2.Error as error:
+        with suppress(psycopg2.Error):
+            connection.rollback()
+        raise server_refusal(error, "cannot look at the database") from error
 
 
 def _run(
@@ -73,17 +78,22 @@ def _run(
     connection: Connection,
     listener: Listener,
     drive: Driver,
-    approved: tuple[Proposal, Mapping[str, str]] | None,
+    approved: Approved | None,
 ) -> None:
     """Run what is still to be done now that nobody else runs."""
     state = look(connection)
     if not _something_to_do(project, state, request):
         return
-    planned = _checked(project, request, connection, state, listener if approved is None else lambda _: None)
-    if approval.is_needed(project.environment.policy, planned) and not request.stamp:
-        planned = replace(planned, approvals=_still_approved(project, connection, request, planned, approved))
-    if project.environment.policy.backup_required and planned.steps and not request.stamp:
-        listener(_backup(project, connection, planned))
+    policy = project.environment.policy
+    told = approval.may_be_needed(policy)
+    planned = _checked(project, request, connection, state, (lambda _: None) if told else listener)
+    if not request.stamp:
+        if approval.is_needed(policy, planned):
+            planned = replace(
+                planned, approvals=_still_approved(project, connection, request, planned, approved)
+            )
+        if policy.backup_required:
+            listener(back_up(project, connection, planned.steps[0]))
     _prepare(project, connection, state, request)
     progress, seen = Progress(), Watch()
     try:
@@ -97,12 +107,13 @@ def _run(
         record_failure(connection, progress, failure)
         if not isinstance(failure, NewelError):
             raise
-        auto_rollback = project.environment.policy.auto_rollback_on_failure
         if is_worth_retrying(failure) and seen.last:
             failure.cure = "\n".join(("Blocked by:", *_words(seen.last), failure.cure or ""))
-        with_context(failure, progress, planned, auto_rollback=auto_rollback)
-        if auto_rollback and progress.done:
-            _take_back(project, connection, listener, drive, planned, progress.done, failure)
+        takes_back = policy.auto_rollback_on_failure and any(step.direction == "up" for step in progress.done)
+        with_context(failure, progress, planned, stays=not takes_back)
+        if takes_back:
+            words = _take_back(project, connection, listener, drive, planned, progress.done, failure)
+            failure.cure = f"{failure.cure}\n{words}"
         raise failure from failure.__cause__
 
 
@@ -118,21 +129,28 @@ def _take_back(
     planned: Planned,
     done: list[Step],
     failure: NewelError,
-) -> None:
-    """Roll back what the failed run had applied, as far as that loses nothing, and add to the failure how far."""
-    lines = [failure.cure] if failure.cure else []
+) -> str:
+    """Roll back what the failed run had applied, as far as that loses nothing, and return how far in words."""
+    if isinstance(failure, ConnectionFailed | Interrupted):
+        return "That stays: nothing is taken back after a lost connection or an interruption."
     progress = Progress()
+    kept = ""
     try:
+        connection.rollback()
         state = look(connection)
-        back, kept = to_take_back(planned, done, state, failure)
-        listener(TakingBack(back.steps, kept))
-        drive(running(project, back, state, connection, listener, progress))
-        lines += [f"It has taken back {ids(progress.done)}."] if progress.done else []
-        lines += [f"{kept[0].upper()}{kept[1:]}."] if kept else []
-    except NewelError as error:
-        record_failure(connection, progress, error)
-        lines.append(f"Taking it back failed too, after {ids(progress.done) or 'nothing'}: {error.what}")
-    failure.cure = "\n".join(lines)
+        back, kept = to_take_back(planned, done, state)
+        if back.steps:
+            listener(TakingBack(back.steps))
+            drive(running(project, back, state, connection, listener, progress))
+    except BaseException as error:
+        second = progress.error or worded(error)
+        record_failure(connection, progress, second)
+        if not isinstance(second, NewelError):
+            raise
+        where = f"{second.where}: " if second.where else ""
+        kept = f"taking back more of it failed: {where}{second.what.rstrip('.')}"
+    lines = [f"It has taken back {ids(progress.done)}."] if progress.done else []
+    return "\n".join([*lines, f"{kept[0].upper()}{kept[1:]}."] if kept else lines)
 
 
 def _something_to_do(project: Project, state: DatabaseState, request: Request) -> bool:
@@ -147,32 +165,35 @@ def _checked(
     planned = plan_run(project, connection, state, request)
     if request.stamp:
         return planned
+    check_window(project.environment, connection)
     if state.applied and not state.first_form:
         with connection.cursor() as cursor:
             check_unchanged(project, cursor, state.applied_ids, planned.steps)
         connection.rollback()
-    check_policy(project.environment, planned, connection, listener)
+    check_files(project.environment, planned, listener, connection)
     return planned
 
 
-def _approval(
+def _approved(
     project: Project,
     request: Request,
     connection: Connection,
     state: DatabaseState,
     listener: Listener,
     ask: Ask | None,
-) -> tuple[Proposal, Mapping[str, str]] | None:
+) -> Approved | None:
     """Have the run approved before it takes the lock, if the policy asks for it."""
     policy = project.environment.policy
     if request.stamp or not approval.may_be_needed(policy):
         return None
     planned = _checked(project, request, connection, state, listener)
-    if not planned.steps or not approval.is_needed(policy, planned):
-        return None
     _tell_losses(project, request, connection, planned, listener)
+    if not approval.is_needed(policy, planned):
+        return None
+    up = planned.steps[0].direction == "up"
+    settled = [item.id for item in project.revisions if (item.id in state.applied_ids) == up]
     proposal = _proposal(project, connection, request, planned)
-    return proposal, approval.approve(proposal, request.approvals, ask)
+    return proposal, approval.approve(proposal, request.approvals, settled, ask)
 
 
 def _tell_losses(
@@ -180,28 +201,29 @@ def _tell_losses(
 ) -> None:
     """Say which rows and values the rollbacks lose, before anybody is asked."""
     lost = [loss for step in planned.steps if step.direction == "down" for loss in losses(planned.file(step))]
-    if lost:
-        with connection.cursor() as cursor:
-            cursor.execute(session_sql(project.environment.search_path))
-            estimates = estimate(cursor, lost, count=request.count)
-        connection.rollback()
-        if estimates:
-            listener(Losing(tuple(str(item) for item in estimates)))
-
-
-def _backup(project: Project, connection: Connection, planned: Planned) -> BackedUp:
-    """Dump the database before anything runs, on a connection of pg_dump's own."""
-    info, settings = connection.info, project.settings
-    params = {**info.dsn_parameters, **({"password": info.password} if info.password else {})}
-    first = planned.steps[0]
-    label = f"{settings.environment}-before-{first.direction}-{first.revision.id}"
-    made = dump(params, project.root / settings.backups, label, os.environ)
-    return BackedUp(str(made.path), made.size, made.restore)
+    if not lost:
+        return
+    environment = project.environment
+    timeouts = {
+        "lock_timeout": environment.policy.lock_timeout,
+        "statement_timeout": environment.policy.statement_timeout,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(session_sql(environment.search_path, **timeouts))
+        estimates = estimate(cursor, lost, count=request.count)
+    connection.rollback()
+    if estimates:
+        listener(Losing(tuple(str(item) for item in estimates)))
 
 
 def _proposal(project: Project, connection: Connection, request: Request, planned: Planned) -> Proposal:
-    params = connection.info.dsn_parameters
-    return approval.propose(project.environment.name, params, request.target, planned)
+    return Proposal(
+        project.environment.name,
+        describe(connection.info.dsn_parameters),
+        request.command,
+        request.target,
+        tuple((step, planned.file(step).checksum) for step in planned.steps),
+    )
 
 
 def _still_approved(
@@ -209,17 +231,15 @@ def _still_approved(
     connection: Connection,
     request: Request,
     planned: Planned,
-    approved: tuple[Proposal, Mapping[str, str]] | None,
+    approved: Approved | None,
 ) -> Mapping[str, str]:
     """Return the approvals, if what was approved is what is about to run."""
-    if planned.steps and (
-        approved is None or approved[0] != _proposal(project, connection, request, planned)
-    ):
-        raise DependencyError(
-            "what is to be done has changed since it was approved: another run, or another checkout of the files",
+    if approved is None or approved[0] != _proposal(project, connection, request, planned):
+        raise PermissionDenied(
+            "what is to be done has changed since it was approved: by another run, or in the files",
             cure="Nothing was run. Run the same command again, and approve what it is now.",
         )
-    return approved[1] if approved else {}
+    return approved[1]
 
 
 def _prepare(project: Project, connection: Connection, state: DatabaseState, request: Request) -> None:

@@ -30,10 +30,12 @@ class _Signals:
     pending: type[KeyboardInterrupt] | None = None
 
 
-def interrupted(stop: KeyboardInterrupt) -> Interrupted:
+def interrupted(
+    stop: KeyboardInterrupt, what: str = "newel stopped behind the statement that was running"
+) -> Interrupted:
     """Word what ended a run."""
     kind = Terminated if isinstance(stop, Sigterm) else Interrupted
-    return kind("interrupted; newel stopped behind the statement that was running")
+    return kind(f"interrupted; {what}")
 
 
 @contextmanager

@@ -62,15 +62,16 @@ class MadeProject:
         """Run a request on an engine or connection, directly or through Alembic, and return its events."""
         events = [] if events is None else events
         project = load_project(self.root, {}, environment)
-        if self.way == "direct" and isinstance(database, Engine) and not options:
+        if self.way == "direct" and isinstance(database, Engine) and "stamp" not in options:
             connection = database.raw_connection()
             try:
-                run_direct(project, Request(command, target), connection.driver_connection, events.append)
+                request = Request(command, target, **options)
+                run_direct(project, request, connection.driver_connection, events.append)
             finally:
                 connection.close()
-        elif command == "goto" and not options:  # Alembic has no such command
+        elif command == "goto" and "stamp" not in options:  # Alembic has no such command
             for part in ("downgrade", "upgrade"):
-                through_alembic(project, Request(part, target), events.append, connection=database)
+                through_alembic(project, Request(part, target, **options), events.append, connection=database)
         else:
             through_alembic(project, Request(command, target, **options), events.append, connection=database)
         return events
