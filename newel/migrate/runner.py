@@ -107,9 +107,10 @@ def _run_with_record(
 def _run_autocommit(
     cursor: Any, file: SqlFile, execution: int, number: int, statement: Statement, in_doubt: bool
 ) -> None:
-    question = doubt.question_of(statement)
+    question, where = doubt.question_of(statement), locate(file.data, statement.start, file.path)
     if in_doubt and doubt.settle(cursor, question):
         return
+    doubt.require_no_leftovers(cursor, question, where)
     # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
     if in_doubt or doubt.will_leave_a_trace(cursor, question):
         journal.begin_statement(cursor, execution, number)
@@ -123,7 +124,7 @@ def _run_autocommit(
             journal.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
     cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
-    doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
+    doubt.require_valid_index(cursor, question, where)
 
 
 def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:

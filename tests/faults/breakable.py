@@ -163,8 +163,8 @@ def breakable_server() -> Iterator[BreakableServer]:
     mounted = can_mount(account)
     with (folder / "log").open("w") as log:
         guard = subprocess.Popen(
-            [*(IN_NAMESPACE if mounted else ()), "/bin/sh", "-c", GUARD, "sh", str(folder)]
-            + [str(DISK_MEGABYTES if mounted else 0), *command],
+            [*(IN_NAMESPACE if mounted else ()), "/bin/sh", "-c", GUARD, "sh",
+             str(folder), str(DISK_MEGABYTES if mounted else 0), *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd="/",
             env=cluster.clean_environment(os.environ), start_new_session=True, **account.options(),
         )  # fmt: skip

@@ -20,7 +20,7 @@ _AS_IT_IS_SENT = ("disk full", "lock", "SIGINT", "SIGTERM")
 
 
 def boundaries(messages: Sequence[Message], fault: str) -> list[Place]:
-    """Every place between two messages, from just before the journal says that a step began until the lock is given up."""
+    """Every place between two messages, from where the journal says that a step began until the lock is given up."""
     work = _work(messages)
     if fault in _AS_IT_IS_SENT:
         return [Place(number, "before") for number in work]

@@ -117,7 +117,7 @@ AtMessage = Callable[[Link, int], None]
 class Proxy:
     """Listens until it is closed; each connection has a thread. `links` are all connections so far."""
 
-    def __init__(self, server: Path, at_message: AtMessage = lambda link, number: None) -> None:
+    def __init__(self, server: Path, at_message: AtMessage | None = None) -> None:
         self.socket, self.at_message = server, at_message
         self.links: list[Link] = []
         self.password = secrets.token_hex(16)
@@ -185,7 +185,8 @@ class Proxy:
     def _from_client(self, link: Link) -> None:
         link.held = receive(link.client)
         link.messages.append(link.held)
-        self.at_message(link, len(link.messages) - 1)
+        if self.at_message:
+            self.at_message(link, len(link.messages) - 1)
         link.forward()
         if link.unsent:
             link.client.sendall(link.unsent)

@@ -10,6 +10,7 @@ import atexit
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from breakable import BreakableServer, breakable_server
 from faults import FAULTS
-from injection import Injection, Place, forget, inject, prepare
+from injection import Injection, forget, inject, prepare
 from places import chosen
 from scenarios import Scenario, make_projects, scenarios
 
@@ -96,6 +97,9 @@ def table(done: Sequence[Injection]) -> str:
 
 def _begin(roots: dict[str, Path]) -> None:
     global _server, _roots
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it, and so do its children
     stack = ExitStack()
     _server, _roots = stack.enter_context(breakable_server()), roots
     atexit.register(stack.close)

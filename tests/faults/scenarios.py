@@ -76,7 +76,7 @@ def make_projects(folder: Path) -> dict[str, Path]:
 
 
 def scenarios(roots: dict[str, Path]) -> list[Scenario]:
-    """Every revision up and down, once for each row of revisions that some environment has below it; and all at once."""
+    """Every revision up and down, once for each row of revisions that an environment has below it; and all at once."""
     found: list[Scenario] = []
     seen: set[tuple[str, ...]] = set()
     for name, root in roots.items():
