@@ -13,7 +13,7 @@ export MIGRATION_ENV MIGRATION_DEBUG VERSION
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
-	db-migrate-status db-migrate-list db-migration-deps db-validate bench clean
+	db-migrate-status db-migrate-list db-migration-deps db-validate db-drift bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ db-migration-deps: $(STAMP) ## the revisions and what each stands on
 
 db-validate: $(STAMP) ## check files, pairs, numbers, scripts, environments and SQL syntax
 	@$(NEWEL) validate
+
+db-drift: $(STAMP) ## show what was changed by hand in the database
+	@$(NEWEL) drift
 
 db-start: $(STAMP) ## start the embedded server
 	@$(NEWEL) server start

@@ -66,6 +66,12 @@ class Interrupted(NewelError):
     exit_code = 130
 
 
+class Terminated(Interrupted):
+    """The run was asked to end by SIGTERM; 143 is what a shell makes of that."""
+
+    exit_code = 143
+
+
 class DependencyError(NewelError):
     """Revisions do not fit together: a number race, a missing revision, a database that knows others."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +80,7 @@ class Database:
         from newel.migrate.request import Request
         from newel.project.project import load_project
 
-        project = load_project(self.root, {}, self.environment)
-        project = replace(project, settings=replace(project.settings, connection=None))
+        project = load_project(self.root, {}, self.environment).on_throwaway()
         connection = connect(self.server.params(self.name))
         try:
             run_direct(project, Request(command, target), connection, lambda _: None)
@@ -98,7 +97,7 @@ def alembic_config_for(root: Path, environment: str) -> Config:
     """Return Alembic's Config for one environment, for pytest-alembic: its script folders alone are seen."""
     from alembic.config import Config
 
-    from newel.migrate.alembic_env import ENVIRONMENT, LISTENER
+    from newel.migrate.alembic_env import ENVIRONMENT, LISTENER, THROWAWAY
     from newel.project.project import load_project
 
     revisions = load_project(root, {}, environment).environment_revisions
@@ -109,6 +108,7 @@ def alembic_config_for(root: Path, environment: str) -> Config:
     config.set_main_option("version_locations", "\n".join(folders).replace("%", "%%"))
     config.attributes[ENVIRONMENT] = environment
     config.attributes[LISTENER] = lambda _: None
+    config.attributes[THROWAWAY] = True
     return config
 
 

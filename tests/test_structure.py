@@ -9,9 +9,10 @@ import sys
 import pytest
 
 # Each room imports from itself and from those before it. Reasons: what is on disk knows no database, so that
-# planning and validation need none; migrate brings both together; checks use migrate and are used by nothing
-# but the command line; the command line prints, so nobody imports it. newel.testing serves tests, like cli.
-ORDER = ["errors", "project", "database", "migrate", "check", "cli"]
+# planning and validation need none; validate comes before migrate, because a run looks at its pending files
+# the way `newel validate` does; migrate brings disk and database together; checks use migrate and are used by
+# nothing but the command line; the command line prints, so nobody imports it. newel.testing serves tests, like cli.
+ORDER = ["errors", "project", "validate", "database", "migrate", "check", "cli"]
 ALLOWED_ACROSS = {
     "database": {"errors", "project"},  # reach() takes the settings read from disk
     "project": {"errors"},

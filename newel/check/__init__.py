@@ -1,1 +1,1 @@
-"""Proves a project: validation of its files, stairway over its revisions. Throwaway databases only."""
+"""Proves a project: stairway over its revisions. Throwaway databases only."""

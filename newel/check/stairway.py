@@ -48,8 +48,10 @@ def climb(project: Project, runs: Connection, looks: Connection) -> Iterator[Cli
     Raises NewelError if a file fails, unless a down file was found wanting before: then the climb ends there.
     """
 
+    free = project.on_throwaway()
+
     def run(command: Command, target: str) -> None:
-        run_direct(project, Request(command, target), runs, lambda _: None)
+        run_direct(free, Request(command, target), runs, lambda _: None)
 
     for revision in project.environment_revisions:
         before = _catalog(looks)

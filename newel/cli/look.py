@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from newel.cli.terminal import coloured, count, duration, print_json, print_table
-from newel.database import journal
-from newel.database.journal import DatabaseState, Execution
+from newel.database.journal.executions import Execution, read_executions, read_interrupted
+from newel.database.journal.state import DatabaseState
+from newel.database.journal.tables import JOURNAL
 from newel.database.lock import holder
 from newel.database.reach import is_there, reach
 from newel.errors import NewelError
@@ -34,9 +35,9 @@ def status(project: Project, args: argparse.Namespace) -> int:
         connection = reached.connect()
         try:
             state = look(connection)
-            if journal.JOURNAL in state.tables:
+            if JOURNAL in state.tables:
                 with connection.cursor() as cursor:
-                    unfinished = {item.revision: item for item in journal.interrupted(cursor)}
+                    unfinished = {item.revision: item for item in read_interrupted(cursor, state)}
                 running = holder(connection)
         finally:
             connection.close()
@@ -102,9 +103,10 @@ def log(project: Project, args: argparse.Namespace) -> None:
         reached = reach(project.settings, project.root, os.environ, create=False)
         connection = reached.connect()
         try:
-            if journal.JOURNAL in look(connection).tables:
+            state = look(connection)
+            if JOURNAL in state.tables:
                 with connection.cursor() as cursor:
-                    executions = list(journal.executions(cursor, args.limit))
+                    executions = list(read_executions(cursor, state, args.limit))
                 running = holder(connection)
         finally:
             connection.close()
@@ -178,7 +180,7 @@ def history(project: Project, args: argparse.Namespace) -> None:
 def _problem(project: Project, state: DatabaseState) -> NewelError | None:
     try:
         check_environment(project, state, changes=False)
-        check_consistent(project, state)
+        check_consistent(project, project.environment_revisions, state)
     except NewelError as error:
         return error
     return None

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from newel import __version__
 from newel.errors import FileMissing, NewelError
 
-_PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "env")
+_PROJECT_COMMANDS = ("up", "down", "goto", "status", "log", "history", "drift", "repair", "env")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,10 +67,32 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--sql", action="store_true", help="print a script for psql; TARGET is FROM:TO")
     goto = add("goto", "go up or down to a revision")
     goto.add_argument("target", metavar="REVISION", help="a revision, head or base")
+    for command in (up, down, goto):
+        command.add_argument(
+            "--approve",
+            action="append",
+            default=[],
+            metavar="REVISION[@SHA256]",
+            help="approve a revision that this run runs, where the environment asks for approval; several by commas",
+        )
+    for command in (down, goto):
+        command.add_argument(
+            "--count",
+            action="store_true",
+            help="count the rows that a rollback loses, instead of estimating them",
+        )
     add("status", "show applied, pending and failed revisions")
     log = add("log", "show executions: revision, direction, when, how long, result")
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     add("history", "show every revision, what it stands on and where it runs; reads no database")
+    repair = add("repair", "show changed files of applied revisions, or record those that were reviewed")
+    repair.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="record its files as reviewed; nothing is run"
+    )
+    drift = add("drift", "show what was changed by hand: the schema against what the applied revisions give")
+    drift.epilog = (
+        "Runs the applied revisions on a throwaway server. Compares no rows. Ends with 1 if anything differs."
+    )
     stubs = add("stubs", "write the Alembic scripts that the SQL files give", common)
     stubs.add_argument("--check", action="store_true", help="write nothing, end with 1 if any differs")
     add(
@@ -98,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _print_error(error, as_json=args.json)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # outside a run, which words it itself
         print("\ninterrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -122,15 +144,22 @@ def _dispatch(args: argparse.Namespace) -> int:
         if not args.target:
             raise NewelError("a revision is missing", cure="For make:  make db-migrate-goto VERSION=000002")
         return int(getattr(run, args.command)(project, args))
+    if args.command == "drift":
+        from newel.cli.compare import drift
+
+        return drift(project, args)
+    if args.command == "repair":
+        from newel.cli.repair import repair
+
+        return repair(project, args)
     if args.command == "env":
         from newel.cli import manage
 
         manage.env_set(project, args)
-    else:
-        from newel.cli import look
+        return 0
+    from newel.cli import look
 
-        return getattr(look, args.command)(project, args) or 0
-    return 0
+    return getattr(look, args.command)(project, args) or 0
 
 
 def _root(config: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from newel.cli.terminal import coloured, count, print_json, print_table
-from newel.database.journal import DatabaseState
+from newel.database.journal.state import DatabaseState
 from newel.errors import DependencyError
 from newel.project.graph import find_revisions, load_revisions
 from newel.project.project import Project
@@ -43,7 +43,7 @@ def stubs(root: Path, args: argparse.Namespace) -> int:
 
 def validate(root: Path, args: argparse.Namespace) -> int:
     """Check the project's files without a database."""
-    from newel.check.validate import validate_project
+    from newel.validate.project import validate_project
 
     violations = validate_project(root)
     errors = [item for item in violations if item.severity == "error"]
@@ -67,8 +67,8 @@ def env_set(project: Project, args: argparse.Namespace) -> None:
     """Label the database as belonging to another environment."""
     import psycopg2
 
-    from newel.database import journal
     from newel.database.connection import server_refusal
+    from newel.database.journal import tables
     from newel.database.lock import migration_lock
     from newel.database.reach import reach
     from newel.migrate.plan import check_applied
@@ -88,8 +88,8 @@ def env_set(project: Project, args: argparse.Namespace) -> None:
             check_applied(project.environment_revisions, state.applied_ids)
             try:
                 with connection.cursor() as cursor:
-                    journal.create_missing(cursor, state)
-                    journal.set_environment(cursor, project.settings.environment)
+                    tables.create_missing(cursor, state.tables, first_form=state.first_form)
+                    tables.set_environment(cursor, project.settings.environment)
                 connection.commit()
             except psycopg2.Error as error:
                 raise server_refusal(error, "cannot label the database") from error

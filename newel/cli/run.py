@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import re
 import sys
-import time
-from typing import Any
 
-from newel.cli.terminal import coloured, count, duration, error_document, print_json
-from newel.database.reach import Reached, reach
+from newel.cli.report import Report
+from newel.cli.terminal import error_document, print_json
+from newel.database.reach import reach
 from newel.errors import NewelError
-from newel.migrate.plan import Command, Step
+from newel.migrate.plan import Command
 from newel.migrate.request import Request, look, pending_steps
 from newel.project.project import Project
 
@@ -33,12 +32,13 @@ def goto(project: Project, args: argparse.Namespace) -> int:
 
 
 def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> int:
-    request = Request(command, target)
+    approvals = tuple(word for text in args.approve for word in re.split(r"[ ,]+", text) if word)
+    request = Request(command, target, approvals=approvals, count=getattr(args, "count", False))
     if getattr(args, "sql", False):
         _print_script(project, request)
         return 0
     reached = reach(project.settings, project.root, os.environ, create=True)
-    report = _Report(project, reached, as_json=args.json)
+    report = Report(project, reached, as_json=args.json)
     connection = reached.connect()
     try:
         state = look(connection)
@@ -47,7 +47,8 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
             from newel.migrate.direct import run_direct
 
             report.begin(steps)
-            run_direct(project, request, connection, report.listen)
+            ask = report.ask if sys.stdin.isatty() and not args.json else None
+            run_direct(project, request, connection, report.listen, ask)
     except NewelError as error:
         report.end_line()
         if not args.json:
@@ -69,111 +70,3 @@ def _print_script(project: Project, request: Request) -> None:
     from newel.migrate.invoke import through_alembic
 
     through_alembic(project, request, lambda _: None, sql=True)
-
-
-class _Report:
-    """Prints events as they come, or gathers them for --json."""
-
-    def __init__(self, project: Project, reached: Reached, *, as_json: bool) -> None:
-        self.project, self.reached, self.as_json = project, reached, as_json
-        self.done: list[dict[str, Any]] = []
-        self.notices: list[str] = []
-        self.started = time.perf_counter()
-        self.open_line = False
-        self.width = 0
-
-    def begin(self, steps: tuple[Step, ...]) -> None:
-        self.width = max((len(step.revision.slug) for step in steps), default=0)
-        if not self.as_json:
-            print(f"{self.project.settings.environment}: {self.reached.words}")
-
-    def listen(self, event: Any) -> None:
-        from newel.migrate import events
-
-        match event:
-            case events.Waiting(holder):
-                self._say(f"waiting for another run: {holder}")
-            case events.StepStarted(step, number, total):
-                self.notices = []
-                self._progress(f"{self._name(step)}  ... {number} of {total}")
-            case events.Resumed(step, number):
-                self._say(f"{step.revision.id} goes on behind statement {number}, where it had stopped")
-            case events.StatementDone(step, number):
-                self._progress(f"{self._name(step)}  ... statement {number} done")
-            case events.Noticed(text):
-                self.notices.append(text)
-            case events.StepFinished(step, seconds):
-                self._finished(step, seconds)
-
-    def end_line(self) -> None:
-        """Leave the line that shows progress, so that what follows stands on its own."""
-        if self.open_line:
-            print()
-            self.open_line = False
-
-    def document(self) -> dict[str, Any]:
-        """Return what was done, for --json."""
-        environment = self.project.settings.environment
-        return {"environment": environment, "database": self.reached.words, "steps": self.done}
-
-    def summary(self) -> None:
-        """Say what was done, once the run is over."""
-        environment = self.project.settings.environment
-        if self.as_json:
-            print_json(self.document())
-            return
-        if self.done:
-            taken = sum(1 for item in self.done if item["direction"] == "down")
-            applied = len(self.done) - taken
-            words = [f"applied {count(applied, 'revision')}"] if applied else []
-            words += [f"rolled back {count(taken, 'revision')}"] if taken else []
-            line = f"{' and '.join(words)} in {duration(time.perf_counter() - self.started)}"
-            print(coloured(line[0].upper() + line[1:], "green"))
-        else:
-            print(f"{environment}: nothing to do, {self.reached.words} is there already")
-        if self.reached.embedded and (self.done or self.reached.server_started):
-            print(
-                f'The server stays running; newel server stop ends it. Connect:  {_psql()} "{self.reached.url}"'
-            )
-
-    def _finished(self, step: Step, seconds: float) -> None:
-        self.done.append(
-            {
-                "revision": step.revision.id,
-                "slug": step.revision.slug,
-                "direction": step.direction,
-                "seconds": round(seconds, 6),
-                "notices": self.notices,
-            }
-        )
-        self._say(f"{self._name(step)}  {duration(seconds):>10}")
-        for notice in self.notices:
-            for line in notice.splitlines():
-                self._say(f"        {line}")
-
-    def _name(self, step: Step) -> str:
-        return f"  {step.direction:<4}  {step.revision.id}  {step.revision.slug:<{self.width}}"
-
-    def _say(self, line: str) -> None:
-        if self.as_json:
-            return
-        clear = "\r\033[K" if self.open_line else ""
-        self.open_line = False
-        print(clear + line, flush=True)
-
-    def _progress(self, line: str) -> None:
-        """Show what is running, on a terminal only: the next line takes its place."""
-        if not self.as_json and sys.stdout.isatty():
-            print(f"{chr(13) if self.open_line else ''}\033[K{line}", end="", flush=True)
-            self.open_line = True
-
-
-def _psql() -> str:
-    if shutil.which("psql"):
-        return "psql"
-    from newel.database.embedded.binaries import find
-
-    try:
-        return str(find(os.environ).tool("psql"))
-    except NewelError:
-        return "psql"

@@ -36,6 +36,17 @@ def duration(seconds: float | None) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
 
 
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it: `812 B`, `3.4 MB`."""
+    if size < 1000:
+        return f"{size} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"
+
+
 def count(number: int, noun: str) -> str:
     """Return `1 revision`, `2 revisions`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -14,6 +14,11 @@ from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 APPLICATION_NAME = f"newel {__version__}"
 
+_SQL_PASSWORD = re.compile(
+    r"(password\s+)(?:(?:E|U&)?'(?:[^'\\]|''|\\.)*(?:'|\\?$)|\$(\w*)\$.*?(?:\$\2\$|$))",
+    re.IGNORECASE | re.DOTALL,
+)
+
 
 class Notices:
     """Takes the place of psycopg2's connection.notices, which keeps 50, and hands each on as it comes."""
@@ -49,8 +54,9 @@ def describe(params: Mapping[str, str]) -> str:
 
 
 def mask(text: str) -> str:
-    """Blank the password in every URL and `password=` of a text."""
+    """Blank the password in every URL, `password=` and `PASSWORD '...'` of a text, even if it is cut off there."""
     text = re.sub(r"(\w+://(?!USER:PASSWORD@)[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+    text = _SQL_PASSWORD.sub(r"\1***", text)
     return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1***", text, flags=re.IGNORECASE)
 
 

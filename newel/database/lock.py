@@ -16,11 +16,23 @@ from contextlib import contextmanager, suppress
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.journal import VERSION_TABLE
+from newel.database.journal.tables import VERSION_TABLE
 from newel.errors import NewelError
 
 KEY = int.from_bytes(hashlib.sha256(f"newel:{VERSION_TABLE}".encode()).digest()[:8], "big", signed=True)
-"""The advisory lock's key. Advisory locks are a database's own, so the version table's name is enough."""
+"""The advisory lock's key.
+
+Advisory locks are a database's own, and a database's version table belongs to one project: so its name stands
+for the project too, whatever folder the checkout lies in.
+"""
+
+_IS_LOCK = f"""\
+l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+   AND (l.classid::bigint << 32 | l.objid::bigint) = {KEY}"""
+
+HELD = f"EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = pg_catalog.pg_backend_pid() AND {_IS_LOCK})"
+"""A condition in SQL: the server process that answers holds the lock."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -51,15 +63,12 @@ def holder(connection: Connection) -> str | None:
     """Return who holds the lock, in words: pid, application, since when its session runs. None if nobody."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
+            f"""
             SELECT l.pid, coalesce(nullif(a.application_name, ''), 'an unnamed application'),
                    to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')
               FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
-             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-               AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-               AND (l.classid::bigint << 32 | l.objid::bigint) = %s
-            """,
-            (KEY,),
+             WHERE {_IS_LOCK}
+            """
         )
         row = cursor.fetchone()
     connection.rollback()

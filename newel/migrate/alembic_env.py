@@ -10,13 +10,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from logging.config import fileConfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from alembic import context
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import Script
 from alembic.util import CommandError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812 - it is a class
@@ -24,7 +27,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from newel.database.connection import mask
-from newel.database.journal import SCHEMA
+from newel.database.journal.tables import SCHEMA
 from newel.database.reach import reach
 from newel.errors import NewelError
 from newel.migrate import offline
@@ -32,12 +35,18 @@ from newel.migrate.events import log_event
 from newel.migrate.offline import Steps, revision_step
 from newel.migrate.plan import check_known
 from newel.migrate.request import Request, look
-from newel.migrate.run import Work, run_request
+from newel.migrate.run import run_request
+from newel.migrate.script import run_sql
 from newel.migrate.state import check_environment
+from newel.migrate.work import Work
+from newel.project.graph import Revision
 from newel.project.project import Project, load_project
 
 LISTENER, ENVIRONMENT = "newel_listener", "newel_environment"
 """Keys of alembic's config.attributes: who is told of events, and which environment."""
+
+THROWAWAY = "newel_throwaway"
+"""Key of config.attributes: the database handed over is a throwaway one, which no policy binds."""
 
 CALLED = "newel_called"
 """Key of config.attributes: alembic/env.py is newel's and has called run()."""
@@ -83,6 +92,8 @@ def _run(env: EnvironmentContext) -> None:
     project = load_project(root, os.environ, config.attributes.get(ENVIRONMENT))
     if config.attributes.get("connection") is not None:  # the caller's database, whatever is configured
         project = replace(project, settings=replace(project.settings, connection=None))
+    if config.attributes.get(THROWAWAY):
+        project = project.on_throwaway()
     request = _request(env, command)
     if env.is_offline_mode():
         if request is None:
@@ -101,6 +112,8 @@ def _run(env: EnvironmentContext) -> None:
 
 def _drive(env: EnvironmentContext, connection: Connection, request: Request, work: Work) -> None:
     """Let Alembic's own loop carry out the work: it calls the scripts, and they what `newel_execute` is."""
+    for revision in work.planned.lacking:
+        env.script.revision_map.add_revision(_script_of(revision))
 
     def alembic_steps(_: tuple[str, ...], migration_context: MigrationContext) -> Iterator[RevisionStep]:
         for step in work.steps:
@@ -121,6 +134,19 @@ def _drive(env: EnvironmentContext, connection: Connection, request: Request, wo
         env.run_migrations()
 
 
+def _script_of(revision: Revision) -> Script:
+    """Make the Alembic script of a revision that the checkout lacks; it runs the SQL that the journal keeps."""
+    module = ModuleType(f"{revision.id}_{revision.slug}")
+    module.__dict__.update(
+        revision=revision.id,
+        down_revision=revision.down_revision,
+        depends_on=revision.depends_on,
+        branch_labels=None,
+        downgrade=partial(run_sql, revision.down),
+    )
+    return Script(module, revision.id, revision.down)
+
+
 def _asks_for_current(options: Any) -> bool:
     return bool(options and (options.indicate_current or "current" in (options.rev_range or "")))
 
@@ -138,7 +164,9 @@ def _request(env: EnvironmentContext, command: str) -> Request | None:
         )
     if command == "do_stamp":
         return Request("goto", targets[0], stamp=True, purge=env.context_opts.get("purge", False))
-    return Request("upgrade" if command == "upgrade" else "downgrade", targets[0])
+    given = (word.partition("=") for word in env.get_x_argument())
+    approvals = tuple(value for key, _, value in given if key == "approve")
+    return Request("upgrade" if command == "upgrade" else "downgrade", targets[0], approvals=approvals)
 
 
 def _offline(env: EnvironmentContext, project: Project, request: Request) -> None:

@@ -7,7 +7,7 @@ A test holds both drivers to the same rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,25 +15,36 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.errors import DependencyError
+from newel.migrate.approval import Ask
 from newel.migrate.events import Listener
 from newel.migrate.plan import Step
 from newel.migrate.request import Request, look
-from newel.migrate.run import Work, run_request
+from newel.migrate.run import run_request
+from newel.migrate.state import known_revisions
+from newel.migrate.work import Work
+from newel.project.graph import Revision
 from newel.project.project import Project
 
 
-def run_direct(project: Project, request: Request, connection: Connection, listener: Listener) -> None:
+def run_direct(
+    project: Project,
+    request: Request,
+    connection: Connection,
+    listener: Listener,
+    ask: Ask | None = None,
+) -> None:
     """Bring the database to the request's target, one transaction a revision. See run_request()."""
 
     def drive(work: Work) -> None:
-        rows = VersionRows(project, look(connection).applied_ids)
+        state = look(connection)
+        rows = VersionRows(known_revisions(project, state), state.applied_ids)
         for step in work.steps:
             work.execute(lambda: _autocommit_block(connection))
             with connection.cursor() as cursor:
                 rows.write(cursor, step)
             connection.commit()
 
-    run_request(project, request, connection, listener, drive)
+    run_request(project, request, connection, listener, drive, ask)
 
 
 @contextmanager
@@ -50,13 +61,10 @@ def _autocommit_block(connection: Connection) -> Iterator[None]:
 class VersionRows:
     """The rows of alembic_version: the applied revisions that no other applied one stands on."""
 
-    def __init__(self, project: Project, applied: tuple[str, ...]) -> None:
+    def __init__(self, revisions: Sequence[Revision], applied: Sequence[str]) -> None:
         done = frozenset(applied)
         self.standing_on = Counter(
-            item
-            for revision in project.environment_revisions
-            if revision.id in done
-            for item in revision.needs
+            item for revision in revisions if revision.id in done for item in revision.needs
         )
 
     def write(self, cursor: Any, step: Step) -> None:

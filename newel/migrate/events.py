@@ -26,6 +26,31 @@ class StepStarted:
 
 
 @dataclass(frozen=True)
+class StoredSql:
+    """A rollback is about to run the SQL that the journal keeps, since the checkout lacks the file."""
+
+    step: Step
+    sql: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The running statement waits for a lock that others hold; each in words."""
+
+    blockers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Retrying:
+    """A lock timeout or a deadlock has stopped the `attempt`-th attempt; the next one comes after `pause` seconds."""
+
+    step: Step
+    reason: str
+    attempt: int
+    pause: float
+
+
+@dataclass(frozen=True)
 class StatementDone:
     """Statement `number` of a file that does not run in one transaction is done."""
 
@@ -43,9 +68,40 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Noticed:
-    """The server sent a NOTICE or WARNING."""
+    """The server sent a NOTICE or WARNING, or newel has something to say of its own."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """The static checks warn of something in a file that is about to run."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Losing:
+    """A rollback is about to lose rows or values; each table and column in words."""
+
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """A dump was made before anything runs: its path, its size in bytes, and the command that restores it."""
+
+    path: str
+    size: int
+    restore: str
+
+
+@dataclass(frozen=True)
+class TakingBack:
+    """The run has failed, and what it had applied is about to be rolled back; `kept` stays, with the reason."""
+
+    steps: tuple[Step, ...]
+    kept: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +119,22 @@ class Stamped:
     step: Step
 
 
-Event = Waiting | StepStarted | StatementDone | Resumed | Noticed | StepFinished | Stamped
+Event = (
+    Waiting
+    | StepStarted
+    | StoredSql
+    | Blocked
+    | Retrying
+    | StatementDone
+    | Resumed
+    | Noticed
+    | Warned
+    | Losing
+    | BackedUp
+    | TakingBack
+    | StepFinished
+    | Stamped
+)
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger("newel")
@@ -74,10 +145,26 @@ def log_event(event: Event) -> None:
     match event:
         case Waiting(holder):
             _log.info("Waiting for the lock, held by %s", holder)
+        case StoredSql(step, sql):
+            _log.info(
+                "%s is not in this checkout; the journal keeps its down SQL:\n%s", step.revision.id, sql
+            )
+        case Blocked(blockers):
+            _log.info("Waiting for %s", "; ".join(blockers))
+        case Retrying(step, reason, attempt, pause):
+            _log.info("%s: %s (attempt %d); again in %.1f s", step.revision.id, reason, attempt, pause)
         case Resumed(step, number):
             _log.info("%s goes on behind statement %d, where it had stopped", step.revision.id, number)
         case Noticed(text):
             _log.info(text)
+        case Warned(text):
+            _log.warning(text)
+        case Losing(losses):
+            _log.warning("The rollback loses %s", "; ".join(losses))
+        case BackedUp(path, size, restore):
+            _log.info("Backup in %s, %d bytes. It is restored by:  %s", path, size, restore)
+        case TakingBack(steps, kept):
+            _log.info("Taking back %s. %s", ", ".join(step.revision.id for step in steps) or "nothing", kept)
         case StepStarted(step):
             _log.info("%s %s %s", step.direction, step.revision.id, step.revision.slug)
         case StepFinished(step, seconds):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 
-from newel.database import journal, lock
+from newel.database import lock
 from newel.database.connection import APPLICATION_NAME, quote_literal, session_sql
+from newel.database.journal.state import HALF_DONE
+from newel.database.journal.tables import EXTEND, IS_FIRST_FORM, JOURNAL, MARKER, TABLES
+from newel.database.journal.write import execution_values, kept_values
 from newel.errors import NewelError
 from newel.migrate.plan import Step, plan, resolve
+from newel.migrate.planned import Planned, check_reversible, read_records
 from newel.migrate.request import Request
-from newel.migrate.run import read_files
 from newel.project.files import SqlFile
 from newel.project.graph import heads
 from newel.project.project import Project
@@ -45,7 +49,10 @@ def run_offline(
     revisions = project.environment_revisions
     applied = starting_point(project, start)
     steps = plan(revisions, applied, request.command, request.target)
-    files = {} if request.stamp else read_files(project, steps)
+    planned = Planned(steps, read_records(project, steps))
+    for step in () if request.stamp else steps:
+        check_reversible(planned, step)
+    environment = project.settings.environment
     start_rows = heads([revision for revision in revisions if revision.id in applied])
 
     def alembic_steps(_: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
@@ -55,7 +62,10 @@ def run_offline(
             if request.stamp:
 
                 def stamp(step: Step = step) -> None:
-                    context.impl.static_output(_journal_row(project, step, "stamped"))
+                    record = planned.records[step.revision.id]
+                    values = execution_values(record, step.direction, environment, "stamped")
+                    kept = kept_values(record, step.direction)
+                    context.impl.static_output(_journal_row({**values, **kept}))
 
                 alembic_step.migration_fn = stamp
             yield alembic_step
@@ -64,14 +74,18 @@ def run_offline(
     by_path = {path: step for step in steps for path in (step.revision.up, step.revision.down)}
 
     def execute(path: str, context: MigrationContext) -> None:
-        file, step = files[path], by_path[path]
+        step = by_path[path]
+        file, record = planned.file(step), planned.records[step.revision.id]
         if file.transactional:
             count = _print_file(project, file, context)
         else:
             with context.autocommit_block():
                 count = _print_file(project, file, context)
         result = "applied" if step.direction == "up" else "rolled back"
-        context.impl.static_output(_journal_row(project, step, result, count, file.checksum))
+        values = execution_values(record, step.direction, environment, result)
+        kept = record.values() if step.direction == "up" else {}
+        done = {"statements_done": count, "done_checksum": file.statements_checksum}
+        context.impl.static_output(_journal_row({**values, **kept, **done}))
 
     migrate(list(start_rows), alembic_steps, execute)
 
@@ -148,14 +162,16 @@ BEGIN
         CREATE SCHEMA newel;
     END IF;
     IF pg_catalog.to_regclass('newel.journal') IS NULL THEN
-        {_indented(journal.TABLES[journal.JOURNAL])};
+        {_indented(TABLES[JOURNAL])};
+    ELSIF {_indented(IS_FIRST_FORM)} THEN
+        {_indented(EXTEND)};
     END IF;
-    SELECT revision INTO present {_indented(journal.HALF_DONE)};
+    SELECT revision INTO present {_indented(HALF_DONE)};
     IF present IS NOT NULL THEN
         RAISE EXCEPTION 'revision % is half done; finish it with newel first', present;
     END IF;
     IF pg_catalog.to_regclass('newel.environment') IS NULL THEN
-        {_indented(journal.TABLES[journal.MARKER])};
+        {_indented(TABLES[MARKER])};
     END IF;
     INSERT INTO newel.environment (name) VALUES ({quote_literal(environment)}) ON CONFLICT DO NOTHING;
 END
@@ -167,26 +183,16 @@ $newel$;""",
     return "\n\n".join(parts)
 
 
-def _journal_row(
-    project: Project, step: Step, result: str, statements: int = 0, checksum: str | None = None
-) -> str:
-    values = ", ".join(
-        quote_literal(value)
-        for value in (
-            step.revision.id,
-            step.revision.slug,
-            step.direction,
-            project.settings.environment,
-            result,
-            checksum,
-            APPLICATION_NAME,
-        )
-    )
+def _journal_row(values: Mapping[str, Any]) -> str:
     return (
         "RESET SESSION AUTHORIZATION; RESET ROLE;\n"
-        "INSERT INTO newel.journal (revision, slug, direction, environment, result, checksum, application, "
-        f"statements_done, finished_at) VALUES ({values}, {statements}, clock_timestamp());"
+        f"INSERT INTO newel.journal ({', '.join(values)}, finished_at)\n"
+        f"VALUES ({', '.join(_literal(value) for value in values.values())}, clock_timestamp());"
     )
+
+
+def _literal(value: Any) -> str:
+    return str(value) if isinstance(value, int) else quote_literal(value)  # True is SQL's word as well
 
 
 def _indented(definition: str) -> str:

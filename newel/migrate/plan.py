@@ -74,7 +74,8 @@ def check_known(revisions: Sequence[Revision], applied: Iterable[str]) -> None:
     if unknown:
         raise DependencyError(
             f"the database holds revision {', '.join(unknown)}, which this checkout lacks for its environment",
-            cure="Bring the checkout up to date (git pull), or go to the branch that applied it.",
+            cure="Bring the checkout up to date (git pull), or go to the branch that applied it. To take back the one "
+            "that was applied last, with the SQL that the journal keeps:  newel down",
         )
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database import journal
 from newel.database.connection import server_refusal
-from newel.database.journal import DatabaseState
-from newel.migrate.plan import Command, Step, plan
-from newel.migrate.state import check_consistent, check_environment
+from newel.database.journal.state import DatabaseState, read_state
+from newel.migrate.plan import Command, Step, check_known, plan
+from newel.migrate.state import check_consistent, check_environment, known_revisions
 from newel.project.project import Project
 
 
@@ -24,6 +23,10 @@ class Request:
     target: str
     stamp: bool = False
     purge: bool = False
+    approvals: tuple[str, ...] = ()
+    """The revisions that are approved beforehand: `000012`, or `000012@` and the beginning of its checksum."""
+    count: bool = False
+    """Count the rows that a rollback loses, instead of taking the server's estimate."""
 
 
 def look(connection: Connection) -> DatabaseState:
@@ -35,7 +38,7 @@ def look(connection: Connection) -> DatabaseState:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            return journal.read_state(cursor)
+            return read_state(cursor)
     except psycopg2.Error as error:
         raise server_refusal(error, "cannot read newel's tables") from error
     finally:
@@ -44,9 +47,18 @@ def look(connection: Connection) -> DatabaseState:
 
 
 def pending_steps(project: Project, state: DatabaseState, request: Request) -> tuple[Step, ...]:
-    """Return the steps of a request, once environment, version rows and journal were found to fit."""
+    """Return the steps of a request, once environment, version rows and journal were found to fit.
+
+    A rollback may take back revisions that the checkout lacks, with the SQL that the journal keeps; nothing is
+    applied on top of such a one.
+    """
     check_environment(project, state, changes=True)
     if request.purge:
         return plan(project.environment_revisions, (), request.command, request.target)
-    check_consistent(project, state)
-    return plan(project.environment_revisions, state.applied_ids, request.command, request.target)
+    may_take_back = request.command != "upgrade" and not request.stamp
+    revisions = known_revisions(project, state) if may_take_back else project.environment_revisions
+    check_consistent(project, revisions, state)
+    steps = plan(revisions, state.applied_ids, request.command, request.target)
+    if any(step.direction == "up" for step in steps):
+        check_known(project.environment_revisions, state.applied_ids)
+    return steps

@@ -6,54 +6,67 @@ run-time errors carry no position (PostgreSQL manual, "Multiple Statements in a 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 
-from newel.database import journal
-from newel.database.journal import HalfDone
+from newel.database.journal import write
+from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
+from newel.migrate.retry import Tell, retrying
+from newel.migrate.stop import held_back
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
-from newel.project.statements import Statement, sets_session
+from newel.project.statements import Statement, checksums, sets_session
 
 _INVALID_TRANSACTION_TERMINATION = "2D000"
 _REFUSED_IN_TRANSACTION = (_INVALID_TRANSACTION_TERMINATION, "25001", "55P04")
 _OUTSIDE = "It needs a file that does not run in one transaction. Put at its top:  -- newel: no-transaction"
 
 
-def run_in_transaction(cursor: Any, file: SqlFile) -> int:
-    """Execute a transactional file in the transaction the caller has open. Returns the number of statements.
+class Done(NamedTuple):
+    """What of a file has been done: the number of its statements, and their checksum."""
+
+    statements: int
+    checksum: str
+
+
+def run_in_transaction(cursor: Any, file: SqlFile) -> Done:
+    """Execute a transactional file in the transaction the caller has open.
 
     Deferred constraints are checked at its end, where an error can still name the file.
     """
-    number = 0
-    for statement in file.statements():
+    done = Done(0, "")
+    for number, statement, checksum in checksums(file.statements()):
         _execute(cursor, file, statement)
-        number += 1
+        done = Done(number, checksum)
     try:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg2.Error as error:
         what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
         raise NewelError(what, where=Location(file.path)) from error
-    return number
+    return done
 
 
 def run_one_by_one(
-    cursor: Any, file: SqlFile, execution: int, stopped: HalfDone | None, done: Callable[[int], None]
-) -> int:
+    cursor: Any,
+    file: SqlFile,
+    execution: int,
+    stopped: HalfDone | None,
+    done: Callable[[int], None],
+    tell: Tell,
+) -> Done:
     """Execute a file statement by statement, on a connection in autocommit mode.
 
     Each statement is recorded in the journal: one that may run in a transaction shares it with its record,
     so it is never in doubt; one that may not is recorded as begun before it, and if the process dies then,
-    `doubt` asks the catalog. `stopped` is where an earlier execution ended. Returns the number of statements.
+    `doubt` asks the catalog. `stopped` is where an earlier execution ended. One that a lock stops is tried again.
     """
-    number = 0
-    for number, statement, checksum in _numbered(file):
+    number, checksum = 0, ""
+    for number, statement, checksum in checksums(file.statements()):
         if stopped and number <= stopped.statements_done:
             if number == stopped.statements_done and checksum != stopped.done_checksum:
                 raise _changed_behind_us(file, number)
@@ -61,51 +74,64 @@ def run_one_by_one(
                 _execute(cursor, file, statement)
             continue
         in_doubt = stopped is not None and stopped.statement_begun == number
-        if statement.needs_autocommit:
-            _run_autocommit(cursor, file, execution, number, statement, in_doubt)
-            journal.finish_statement(cursor, execution, number, checksum)
-        else:
-            _run_with_record(cursor, file, execution, number, statement, checksum)
+        with held_back():
+            if statement.needs_autocommit:
+                _run_autocommit(cursor, file, execution, number, statement, in_doubt, tell)
+                write.finish_statement(cursor, execution, number, checksum)
+            else:
+                _run_with_record(cursor, file, execution, number, statement, checksum, tell)
         done(number)
     if stopped and number < stopped.statements_done:
         raise _changed_behind_us(file, stopped.statements_done)
-    return number
-
-
-def _numbered(file: SqlFile) -> Iterator[tuple[int, Statement, str]]:
-    digest = hashlib.sha256()
-    for number, statement in enumerate(file.statements(), 1):
-        digest.update(statement.text.encode() + b"\0")
-        yield number, statement, digest.hexdigest()
+    return Done(number, checksum)
 
 
 def _run_with_record(
-    cursor: Any, file: SqlFile, execution: int, number: int, statement: Statement, checksum: str
+    cursor: Any,
+    file: SqlFile,
+    execution: int,
+    number: int,
+    statement: Statement,
+    checksum: str,
+    tell: Tell,
 ) -> None:
     """Run a statement and its journal record in one transaction, or neither.
 
     A CALL or DO that ends transactions itself is refused in one (2D000); rolled back whole, it is run again
-    outside.
+    outside, once: what it has committed would be done twice.
     """
+
+    def together() -> None:
+        try:
+            cursor.execute("BEGIN")
+            _execute(cursor, file, statement)
+            write.finish_statement(cursor, execution, number, checksum)
+            cursor.execute("COMMIT")
+        except BaseException:  # an interrupt as well: psycopg2 knows nothing of this transaction
+            with suppress(psycopg2.Error):  # a lost connection has rolled back already
+                cursor.execute("ROLLBACK")
+            raise
+
     try:
-        cursor.execute("BEGIN")
-        _execute(cursor, file, statement)
-        journal.finish_statement(cursor, execution, number, checksum)
-        cursor.execute("COMMIT")
-    except BaseException as error:  # an interrupt as well: psycopg2 knows nothing of this transaction
-        with suppress(psycopg2.Error):  # a lost connection has rolled back already
-            cursor.execute("ROLLBACK")
+        retrying(together, lambda: None, tell)
+    except NewelError as error:
         if getattr(error.__cause__, "pgcode", None) != _INVALID_TRANSACTION_TERMINATION:
             raise
     else:
         return
-    journal.begin_statement(cursor, execution, number)
+    write.begin_statement(cursor, execution, number)
     _execute(cursor, file, statement)
-    journal.finish_statement(cursor, execution, number, checksum)
+    write.finish_statement(cursor, execution, number, checksum)
 
 
 def _run_autocommit(
-    cursor: Any, file: SqlFile, execution: int, number: int, statement: Statement, in_doubt: bool
+    cursor: Any,
+    file: SqlFile,
+    execution: int,
+    number: int,
+    statement: Statement,
+    in_doubt: bool,
+    tell: Tell,
 ) -> None:
     question, where = doubt.question_of(statement), locate(file.data, statement.start, file.path)
     if in_doubt and doubt.settle(cursor, question):
@@ -113,15 +139,25 @@ def _run_autocommit(
     doubt.require_no_leftovers(cursor, question, where)
     # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
     if in_doubt or doubt.will_leave_a_trace(cursor, question):
-        journal.begin_statement(cursor, execution, number)
+        write.begin_statement(cursor, execution, number)
     cursor.execute("SELECT current_setting('lock_timeout')")
     lock_timeout = cursor.fetchone()[0]
     cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
+    stopped = False
+
+    def attempt() -> None:
+        if not (stopped and doubt.settle(cursor, question)):
+            _execute(cursor, file, statement)
+
+    def leave() -> None:
+        nonlocal stopped
+        stopped = True  # by a deadlock, which may have left an INVALID index
+
     try:
-        _execute(cursor, file, statement)
+        retrying(attempt, leave, tell)
     except NewelError as error:
         if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
-            journal.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
+            write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
     cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
     doubt.require_valid_index(cursor, question, where)

@@ -4,11 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from newel.database.journal import DatabaseState
+from newel.database.journal.state import DatabaseState
 from newel.errors import DependencyError, NewelError
 from newel.migrate.plan import Step, check_applied
-from newel.project.graph import heads
+from newel.project.files import MIGRATIONS
+from newel.project.graph import Revision, heads
 from newel.project.project import Project
+
+
+def known_revisions(project: Project, state: DatabaseState) -> tuple[Revision, ...]:
+    """Return the environment's revisions, and those of the journal that the checkout lacks, in number order.
+
+    A revision that lies in the checkout, but not in this environment's list, is none of them.
+    """
+    stored = stored_revisions(project, state)
+    return tuple(sorted((*project.environment_revisions, *stored), key=lambda revision: revision.id))
+
+
+def stored_revisions(project: Project, state: DatabaseState) -> tuple[Revision, ...]:
+    """Return the applied revisions that the checkout lacks and whose down SQL the journal keeps, in number order."""
+    here = {revision.id for revision in project.revisions}
+    return tuple(
+        Revision(
+            item.revision,
+            item.slug,
+            item.branch,
+            _path(item.branch, item.revision, item.slug, "up"),
+            _path(item.branch, item.revision, item.slug, "down"),
+            item.down_revision,
+            item.depends_on,
+        )
+        for item in sorted(state.applied, key=lambda item: item.revision)
+        if item.kept and item.revision not in here
+    )
+
+
+def _path(branch: str | None, revision: str, slug: str, direction: str) -> str:
+    folder = f"{MIGRATIONS}/{branch}" if branch else MIGRATIONS
+    return f"{folder}/{revision}_{slug}.{direction}.sql"
 
 
 def check_environment(project: Project, state: DatabaseState, *, changes: bool) -> None:
@@ -33,9 +66,8 @@ def check_environment(project: Project, state: DatabaseState, *, changes: bool) 
         )
 
 
-def check_consistent(project: Project, state: DatabaseState) -> None:
-    """Refuse a database whose version rows and journal disagree, or that holds what the checkout lacks."""
-    revisions = project.environment_revisions
+def check_consistent(project: Project, revisions: Sequence[Revision], state: DatabaseState) -> None:
+    """Refuse a database whose version rows and journal disagree, or that holds what `revisions` lack."""
     known = {revision.id for revision in revisions}
     unknown = sorted(state.version_rows - known)
     check_applied(
@@ -43,7 +75,8 @@ def check_consistent(project: Project, state: DatabaseState) -> None:
         (*state.applied_ids, *(item for item in unknown if item not in state.applied_ids)),
         [revision.id for revision in project.revisions],
     )
-    expected = expected_version_rows(project, state)
+    _check_names(revisions, state)
+    expected = expected_version_rows(revisions, state)
     if expected != state.version_rows:
         raise DependencyError(
             f"the version rows say {_words(state.version_rows)}, the journal says {_words(expected)}: "
@@ -51,6 +84,19 @@ def check_consistent(project: Project, state: DatabaseState) -> None:
             cure="Find out which revisions are applied in truth (newel status, newel log), then record it without "
             "running anything:  alembic stamp --purge REVISION",
         )
+
+
+def _check_names(revisions: Sequence[Revision], state: DatabaseState) -> None:
+    """Refuse a checkout that has another revision under an applied number."""
+    slugs = {revision.id: revision.slug for revision in revisions}
+    for item in state.applied:
+        if slugs[item.revision] != item.slug:
+            raise DependencyError(
+                f"the database holds {item.revision}_{item.slug}, but this checkout calls {item.revision} "
+                f"{slugs[item.revision]}",
+                cure=f"If it is another revision, bring the checkout up to date (git pull). If it was only renamed:  "
+                f"newel repair {item.revision}",
+            )
 
 
 def check_half_done(state: DatabaseState, steps: Sequence[Step]) -> None:
@@ -74,10 +120,10 @@ def check_half_done(state: DatabaseState, steps: Sequence[Step]) -> None:
             )
 
 
-def expected_version_rows(project: Project, state: DatabaseState) -> frozenset[str]:
+def expected_version_rows(revisions: Sequence[Revision], state: DatabaseState) -> frozenset[str]:
     """Return the version rows that the applied revisions of the journal give."""
     applied = frozenset(state.applied_ids)
-    return frozenset(heads([item for item in project.environment_revisions if item.id in applied]))
+    return frozenset(heads([item for item in revisions if item.id in applied]))
 
 
 def _words(rows: frozenset[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from newel.errors import DependencyError, FileMissing, NewelError
+from newel.project import window
 from newel.project.files import MIGRATIONS, unreadable
 from newel.project.graph import Revision
 from newel.project.source import excerpt, locate
+from newel.project.window import Window
 
 PATH = "env/environments.json"
+
+Time = str
+"""A time as PostgreSQL takes it, such as `2s`."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What an environment allows and demands: `environments.<name>.config`. Times are PostgreSQL intervals."""
+    """What an environment allows and demands: `environments.<name>.config`."""
 
     allow_destructive_operations: bool = True
     skip_validation: bool = False
@@ -29,8 +34,13 @@ class Policy:
     require_approval: bool = False
     backup_required: bool = False
     maintenance_window_required: bool = False
-    lock_timeout: str | None = None
-    statement_timeout: str | None = None
+    """There has to be a `maintenance_window`."""
+    maintenance_window: Window | None = None
+    """When runs may begin; always, if there is none."""
+    lock_timeout: Time = "2s"
+    """How long a statement waits for a lock before it is tried again later; 0 waits for ever."""
+    statement_timeout: Time | None = None
+    """How long a statement may take; as the server has it, if it is not given."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +186,15 @@ class _Reader:
             migrations=self._strings(value.get("migrations", [f"{name}/*.up.sql"]), (*path, "migrations")),
             seed_files=self._strings(value.get("seed_files", []), (*path, "seed_files")),
             search_path=self._search_path(value.get("search_path", []), (*path, "search_path")),
-            policy=self._fields(Policy, value.get("config", {}), (*path, "config")),
+            policy=self._policy(value.get("config", {}), (*path, "config")),
         )
+
+    def _policy(self, value: Any, path: tuple[str, ...]) -> Policy:
+        policy: Policy = self._fields(Policy, value, path)
+        if policy.maintenance_window_required and policy.maintenance_window is None:
+            what = f'maintenance_window_required, but no `maintenance_window` such as "{window.EXAMPLE}"'
+            self._refuse(what, (*path, "maintenance_window_required"))
+        return policy
 
     def _search_path(self, value: Any, path: tuple[str, ...]) -> tuple[str, ...]:
         if isinstance(value, str):
@@ -188,21 +205,15 @@ class _Reader:
         """Make a Policy or a Locking, whose fields are the keys; a field's type is what its value must be."""
         value = self._object(value, path)
         self._known(value, tuple(kind.__dataclass_fields__), path)
+        read = {}
         for key, item in value.items():
-            wanted = kind.__dataclass_fields__[key].type
-            fits = {
-                "bool": isinstance(item, bool),
-                "float": isinstance(item, int | float) and not isinstance(item, bool) and item >= 0,
-                "str | None": isinstance(item, str) and _is_time(item),
-            }[wanted]
-            if not fits:
-                words = {
-                    "bool": "true or false",
-                    "float": "a number of seconds",
-                    "str | None": 'a time such as "2s"',
-                }
-                self._refuse(f"`{key}` is {json.dumps(item)}; it takes {words[wanted]}", (*path, key))
-        return kind(**value)
+            words, reader = _READERS[kind.__dataclass_fields__[key].type]
+            try:
+                read[key] = reader(item)
+            except (TypeError, ValueError) as error:
+                why = f" ({error})" if str(error) else ""
+                self._refuse(f"`{key}` is {json.dumps(item)}; it takes {words}{why}", (*path, key))
+        return kind(**read)
 
     def _object(self, value: Any, path: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -240,11 +251,41 @@ class _Reader:
         return made
 
 
-def _is_time(text: str) -> bool:
-    """Say whether PostgreSQL takes the text for a timeout: below 2^31 milliseconds, which is 24 days."""
-    match = re.fullmatch(r"([0-9]+) ?(us|ms|s|min|h|d)?", text)
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise TypeError
+    return value
+
+
+def _time(value: Any) -> Time:
+    """Return what PostgreSQL takes for a timeout: below 2^31 milliseconds, which is 24 days."""
+    match = re.fullmatch(r"([0-9]+) ?(us|ms|s|min|h|d)?", value)
     units = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
-    return match is not None and int(match[1]) * units[match[2] or "ms"] < 2**31
+    if match is None or int(match[1]) * units[match[2] or "ms"] >= 2**31:
+        raise ValueError
+    return str(value)
+
+
+def _window(value: Any) -> Window:
+    if not isinstance(value, str):
+        raise TypeError
+    return window.parse(value)
+
+
+_READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "bool": ("true or false", _boolean),
+    "float": ("a number of seconds", _seconds),
+    "Time": ('a time such as "2s"', _time),
+    "Time | None": ('a time such as "2s"', _time),
+    "Window | None": (f'a window such as "{window.EXAMPLE}"', _window),
+}
+"""By the type of a field, as it is written: what its value is in words, and what reads it."""
 
 
 def _suggestion(word: str, words: Any) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from newel.errors import FileMissing, Location, NewelError, PermissionDenied
 from newel.project.directives import Directives, read_directives
 from newel.project.source import excerpt, locate
-from newel.project.statements import WINDOW, Statement, split
+from newel.project.statements import WINDOW, Statement, checksums, split
 
 MIGRATIONS = "sql/migrations"
 """Where the revisions lie, relative to the project's root; environments have a folder of their own inside."""
@@ -54,10 +56,21 @@ class SqlFile:
     kept: tuple[Statement, ...] | None = field(default=None, repr=False)
     """The statements of a file of one window; None for a larger one."""
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """The whole text, a byte order mark included."""
+        return self.data.decode("utf-8")
+
+    @property
+    def statements_checksum(self) -> str:
+        """SHA-256 of the statements alone, in hexadecimal: what lies between them does not count."""
+        last = deque(checksums(self.statements()), maxlen=1)
+        return last[0][2] if last else ""
 
     def statements(self) -> Iterator[Statement]:
         """Return the statements; a large file is split again, with a window of them in memory at a time."""
@@ -109,6 +122,11 @@ def read(root: Path, path: str) -> SqlFile:
         raise FileMissing("the file does not exist", where=Location(path)) from None
     except OSError as error:
         raise unreadable(path, error) from error
+    return sql_file(path, data)
+
+
+def sql_file(path: str, data: bytes) -> SqlFile:
+    """Check the contents of a SQL file. Raises NewelError as read() does."""
     _check_encoding(data, path)
     directives = read_directives(data, path)
     kept = tuple(split(data, path)) if len(data) <= WINDOW else None

@@ -1,12 +1,15 @@
 """PostgreSQL's own parser, libpg_query, through postgast: the only module that knows postgast.
 
-Offsets are bytes, error positions are characters. postgast's own split() drops the offsets, so its binding of
-pg_query_split_with_parser is called as it is.
+Offsets are bytes, error positions are characters. postgast's own split() drops the offsets and its scan() takes
+the position from an error, so its bindings of libpg_query are called as they are.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_BLANK = re.compile(rb"[^\r\n]")
 
 
 class ParseError(Exception):
@@ -27,17 +30,73 @@ def spans(text: bytes) -> list[tuple[int, int]]:
 
     Raises ParseError.
     """
+    try:
+        return _spans(text)
+    except ParseError as error:
+        try:
+            return _spans(_without_comments(text))
+        except ParseError:
+            raise error from None
+
+
+def _without_comments(text: bytes) -> bytes:
+    """Blank the comments out: libpg_query stumbles over those inside `NOT IN`, `NULLS FIRST` and their like."""
+    blanked, end = bytearray(), 0
+    for start, token_end in scan(text):
+        blanked += _BLANK.sub(b" ", text[end:start]) + text[start:token_end]
+        end = token_end
+    return bytes(blanked) + _BLANK.sub(b" ", text[end:])
+
+
+def _spans(text: bytes) -> list[tuple[int, int]]:
     from postgast.native import lib
 
     result = lib.pg_query_split_with_parser(text)
     try:
-        if result.error:
-            error = result.error.contents
-            raise ParseError(error.message.decode("utf-8", "replace"), max(error.cursorpos - 1, 0))
+        _raise_error(result)
         found = (result.stmts[index].contents for index in range(result.n_stmts))
         return [(item.stmt_location, item.stmt_len) for item in found]
     finally:
         lib.pg_query_free_split_result(result)
+
+
+def scan(sql: str | bytes) -> list[tuple[int, int]]:
+    """Return where each token begins and ends, in bytes; comments are none.
+
+    `N'...'` is one token: libpg_query gives two, as it does for `N '...'`, which means something else.
+    Raises ParseError for what the scanner refuses, such as a literal that does not end.
+    """
+    import ctypes
+
+    import postgast
+    from postgast.native import lib
+
+    messages = postgast.pg_query_pb2
+    number = messages.Token.Value
+    result = lib.pg_query_scan(sql.encode() if isinstance(sql, str) else sql)
+    try:
+        _raise_error(result)
+        tokens = messages.ScanResult.FromString(ctypes.string_at(result.pbuf.data, result.pbuf.len)).tokens
+    finally:
+        lib.pg_query_free_scan_result(result)
+    comments = (number("SQL_COMMENT"), number("C_COMMENT"))
+    national, literal = number("NCHAR"), number("SCONST")
+    found: list[tuple[int, int]] = []
+    kind_before = None
+    for token in tokens:
+        kind, start = token.token, token.start
+        if kind == literal and kind_before == national and found[-1] == (start - 1, start):
+            start = found.pop()[0]
+        if kind not in comments:
+            found.append((start, token.end))
+        kind_before = kind
+    return found
+
+
+def _raise_error(result: Any) -> None:
+    if result.error:
+        error = result.error.contents
+        raise ParseError(error.message.decode("utf-8", "replace"), max(error.cursorpos - 1, 0))
 
 
 def parse(sql: str) -> Any:
@@ -47,10 +106,14 @@ def parse(sql: str) -> Any:
     a statement.
     """
     from google.protobuf.message import DecodeError
+    from postgast import PgQueryError
     from postgast import parse as parse_tree
 
     try:
-        tree = parse_tree(sql)
+        try:
+            tree = parse_tree(sql)
+        except PgQueryError:
+            tree = parse_tree(_without_comments(sql.encode()).decode())
     except DecodeError:
         return None
     return node_of(tree.stmts[0].stmt) if tree.stmts else None

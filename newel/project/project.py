@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from newel.project.environments import Environment, Environments, load_environments
+from newel.project.environments import Environment, Environments, Policy, load_environments
 from newel.project.graph import Revision, load_revisions
 from newel.project.settings import Settings, load_settings
 
@@ -25,6 +25,19 @@ class Project:
     def environment(self) -> Environment:
         """The environment that commands work for."""
         return self.environments.get(self.settings.environment)
+
+    def on_throwaway(self) -> Project:
+        """Return the project for a throwaway database: nobody approves it, backs it up or waits for its window."""
+        policy = Policy(skip_validation=True)
+        by_name = {
+            name: replace(environment, policy=policy)
+            for name, environment in self.environments.by_name.items()
+        }
+        return replace(
+            self,
+            environments=replace(self.environments, by_name=by_name),
+            settings=replace(self.settings, connection=None),
+        )
 
     @property
     def environment_revisions(self) -> tuple[Revision, ...]:

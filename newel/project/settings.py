@@ -1,8 +1,8 @@
 """Which environment a command is for, and how its database is reached.
 
 The environment: `--env`, then MIGRATION_ENV, then `current_environment` of environments.json, then
-development. The connection: DATABASE_URL or DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD, _SSL_MODE from the
-process environment, which wins, and env/<name>.env; with none of them, the embedded server.
+development. The connection: DATABASE_DIRECT_URL, DATABASE_URL, or DATABASE_HOST, _PORT, _NAME, _USER, _PASSWORD,
+_SSL_MODE, from the process environment, which wins, and env/<name>.env; with none, the embedded server.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from newel.project.files import unreadable
 
 DEFAULT_ENVIRONMENT = "development"
 DEFAULT_DATABASE = "service_db"
+DEFAULT_BACKUPS = "backups"
 PARTS = {
     "DATABASE_HOST": "host",
     "DATABASE_PORT": "port",
@@ -28,6 +29,10 @@ PARTS = {
     "DATABASE_SSL_MODE": "sslmode",
 }
 """The variables and the libpq keyword that each sets."""
+
+URLS = ("DATABASE_DIRECT_URL", "DATABASE_URL")
+"""The variables that hold a whole URL; the first one wins. An application's may lead to a pooling proxy, which
+hands each transaction to another server process; newel needs one for itself."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Settings:
     connection: Mapping[str, str] | None = field(repr=False)
     """libpq parameters, or None for the embedded server. May hold a password."""
     database: str = DEFAULT_DATABASE
+    backups: str = DEFAULT_BACKUPS
+    """The folder for dumps, BACKUP_DIR; relative to the project's root."""
 
 
 def load_settings(
@@ -54,7 +61,7 @@ def load_settings(
     name = environments.get(assumed if chosen is None else chosen).name
     path = f"env/{name}.env"
     variables = _read_env_file(root, path)
-    connection = _connection(variables, path) if not environ.get("DATABASE_URL") else {}
+    connection = {} if any(map(environ.get, URLS)) else _connection(variables, path)
     if environ.get("DATABASE_HOST"):
         connection.pop("password", None)  # it was meant for the host that the file names
     connection |= _connection(environ, "the environment variables")
@@ -64,6 +71,7 @@ def load_settings(
         named=chosen is not None,
         connection={"dbname": database, **connection} if _reaches(connection) else None,
         database=database,
+        backups=environ.get("BACKUP_DIR") or DEFAULT_BACKUPS,
     )
 
 
@@ -77,7 +85,7 @@ def _read_env_file(root: Path, path: str) -> dict[str, str]:
         return {}
     from dotenv.parser import parse_stream
 
-    known = ("DATABASE_URL", *PARTS)
+    known = (*URLS, *PARTS)
     values: dict[str, str] = {}
     try:
         with (root / path).open(encoding="utf-8-sig") as stream:
@@ -104,13 +112,12 @@ def _connection(variables: Mapping[str, str], where: str) -> dict[str, str]:
     parts = {keyword: variables[name] for name, keyword in PARTS.items() if variables.get(name)}
     if not parts.get("port", "1").isdigit():
         raise NewelError(f"DATABASE_PORT is `{parts['port']}` in {where}; it takes a number")
-    return parts | _parse_url(variables.get("DATABASE_URL"), where)
+    name = next((name for name in URLS if variables.get(name)), None)
+    return parts | _parse_url(variables[name], name, where) if name else parts
 
 
-def _parse_url(url: str | None, where: str) -> dict[str, str]:
+def _parse_url(url: str, name: str, where: str) -> dict[str, str]:
     """Take a URL apart; libpq does the work, so every parameter of libpq is understood."""
-    if not url:
-        return {}
     from psycopg2 import ProgrammingError
     from psycopg2.extensions import parse_dsn
 
@@ -123,7 +130,7 @@ def _parse_url(url: str | None, where: str) -> dict[str, str]:
     spilt = any("@" in parsed.get(key, "") for key in ("host", "port", "dbname"))
     if not parsed or spilt or not parsed.get("port", "1").replace(",", "").isdigit():
         raise NewelError(
-            f"DATABASE_URL in {where} cannot be read as a PostgreSQL URL",
+            f"{name} in {where} cannot be read as a PostgreSQL URL",
             cure="It reads postgresql://USER:PASSWORD@HOST:PORT/NAME with a number as PORT; in USER, PASSWORD and "
             "NAME, write @ as %40, / as %2F, : as %3A and % as %25.",
         )

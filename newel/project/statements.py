@@ -6,8 +6,9 @@ that end behind a parsed statement; and the data of `COPY ... FROM stdin` is no 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +73,16 @@ def split(data: bytes, path: str) -> Iterator[Statement]:
             yield _statement(data, path, start, end, line, copy_data if number == len(spans) else None)
 
 
+def checksums(statements: Iterable[Statement]) -> Iterator[tuple[int, Statement, str]]:
+    """Number the statements from 1, each with the SHA-256 of all up to it, in hexadecimal; COPY data counts."""
+    digest = hashlib.sha256()
+    for number, statement in enumerate(statements, 1):
+        digest.update(statement.source[statement.start : statement.end] + b"\0")
+        if statement.copy_data:
+            digest.update(statement.source[slice(*statement.copy_data)])
+        yield number, statement, digest.hexdigest()
+
+
 def sets_session(statement: Statement) -> bool:
     """Say whether a statement does nothing but set the session: SET, RESET, or pg_dump's SELECT set_config()."""
     if statement.keyword != "SELECT":
@@ -115,6 +126,8 @@ def _spans(data: bytes, start: int, end: int, path: str) -> list[tuple[int, int]
             return None
         before = window.decode("utf-8", "replace")[: error.position]
         raise _syntax_error(data, path, start + len(before.encode()), error.message) from None
+    if found and end < len(data) and start + sum(found[-1]) == end:
+        return None  # no semicolon ended it: the window was cut behind one in a comment
     return [(skip_blanks(data, start + at), _trim(data, start + at + length)) for at, length in found]
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from newel.cli.main import main
 from newel.database.catalog.snapshot import Catalog, snapshot
-from newel.database.journal import JOURNAL, MARKER, VERSION_TABLE
+from newel.database.journal.tables import JOURNAL, MARKER, VERSION_TABLE
 from newel.testing import Database
 
 REPOSITORY = Path(__file__).parents[2]

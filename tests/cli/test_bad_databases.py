@@ -119,12 +119,18 @@ def test_a_database_that_holds_a_revision_this_checkout_lacks_ends_with_5(projec
         (project.root / f"sql/migrations/000004_fourth.{direction}.sql").unlink()
     project.stubs()
     with project.nothing_changes():
-        for command in ("up", "down", "status"):
+        for command in ("up", "status"):
             refused = project.newel(command)
             assert refused.code == 5
             assert "the database holds revision 000004, which this checkout lacks" in refused.err
             assert "git pull" in refused.err
     assert "not in this checkout" in project.newel("status").out
+    rolled_back = project.newel("down")
+    assert rolled_back.code == 0
+    assert (
+        "000004 is not in this checkout; the journal keeps its down SQL:\n    DROP TABLE fourth;"
+        in rolled_back.out
+    )
 
 
 def test_version_rows_that_newel_did_not_write_are_refused(project: Project) -> None:

@@ -106,6 +106,18 @@ def test_of_several_versions_on_the_machine_the_highest_is_taken(
         binaries.find_major(bare, 15)
 
 
+def test_what_comes_nearest_to_a_server_is_named_or_of_its_major_version_or_the_usual_one(
+    tmp_path: Path, bare: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("14", "17"):
+        installation(tmp_path / version / "bin", f"postgres (PostgreSQL) {version}.1")
+    monkeypatch.setattr(binaries, "SYSTEM_FOLDERS", (f"{tmp_path}/*/bin",))
+    assert binaries.find_like(bare, 14).version == "14.1"
+    assert binaries.find_like(bare, 16).version == "17.1"
+    named = installation(tmp_path / "named", "postgres (PostgreSQL) 15.1")
+    assert binaries.find_like({**bare, "NEWEL_PG_BIN": str(named)}, 14).version == "15.1"
+
+
 def test_no_server_at_all_is_an_error_with_the_cure(bare: dict[str, str]) -> None:
     with pytest.raises(FileMissing) as caught:
         binaries.find(bare)

@@ -295,6 +295,25 @@ def test_a_server_whose_socket_was_removed_is_started_again(project: Path) -> No
     wait_until_gone(started.pid)
 
 
+def test_a_server_that_has_no_connection_left_is_not_stopped(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = server.start(project, os.environ)
+    server.stop(project)
+    with (started.data / "postgresql.conf").open("a") as settings:
+        settings.write("max_connections = 1\nsuperuser_reserved_connections = 0\nmax_wal_senders = 0\n")
+    started = server.start(project, os.environ)
+    only = psycopg2.connect(**started.params("postgres"))
+    with monkeypatch.context() as hurry:
+        hurry.setattr(cluster, "START_SECONDS", 0.1)
+        with pytest.raises(ConnectionFailed, match="too many clients") as caught:
+            server.start(project, os.environ)
+    assert "newel server stop" in (caught.value.cure or "")
+    only.cursor().execute("SELECT 1")
+    only.close()
+    assert server.start(project, os.environ).pid == started.pid
+
+
 def test_a_server_whose_folder_was_removed_gives_way_to_a_new_one(project: Path) -> None:
     started = server.start(project, os.environ)
     shutil.rmtree(project / ".newel")
@@ -309,6 +328,39 @@ def test_a_project_that_was_moved_keeps_its_server(make_project: Callable[[str],
     moved = project.rename(project.with_name("after"))
     try:
         assert server.start(moved, os.environ).pid == started.pid
+    finally:
+        forget(moved)
+
+
+def test_a_moved_project_is_known_too_if_its_programs_lie_in_a_folder_with_spaces(
+    make_project: Callable[[str], Path],
+) -> None:
+    project = make_project("before")
+    programs = make_project("programs") / "Postgres 15 and others"
+    programs.symlink_to(binaries.find(os.environ).folder)
+    started = server.start(project, {**os.environ, "NEWEL_PG_BIN": str(programs)})
+    moved = project.rename(project.with_name("after"))
+    try:
+        assert server.status(moved).pid == started.pid
+        assert server.stop(moved) is True
+        wait_until_gone(started.pid)
+    finally:
+        forget(moved)
+
+
+def test_a_moved_project_is_told_from_a_copy_where_no_process_shows_its_working_directory(
+    make_project: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_works_in", lambda *_: None)  # as on macOS
+    project = make_project("before")
+    started = server.start(project, os.environ)
+    copy = Path(shutil.copytree(project, project.with_name("copy")))
+    assert server.status(copy).running is False
+    moved = project.rename(project.with_name("after"))
+    try:
+        assert server.start(moved, os.environ).pid == started.pid
+        assert server.stop(moved) is True
+        assert not alive(started.pid), "stop waits until it has stopped"
     finally:
         forget(moved)
 
@@ -335,20 +387,18 @@ def test_data_that_a_server_unseen_from_here_works_on_is_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = server.start(project, os.environ)
-    monkeypatch.setattr(cluster, "ORPHANS_SECONDS", 0.1)
     with (project / ".newel" / "alive").open("r+") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    # What a container sees of a server outside of it: no such process, and no socket.
-    pid_file = started.data / "postmaster.pid"
-    whole = pid_file.read_bytes()
-    cluster.disown_pid_file(started.data)
-    socket, lock = started.socket_dir / ".s.PGSQL.5432", started.socket_dir / ".s.PGSQL.5432.lock"
-    socket.unlink()
-    lock.unlink()
-    with pytest.raises(ConnectionFailed, match="still work on its data"):
-        server.start(project, os.environ)
-    pid_file.write_bytes(whole)
-    assert server.stop(project) is True
+    pid_file = (started.data / "postmaster.pid").read_bytes()
+    with monkeypatch.context() as container:
+        # What a container sees of a server outside of it: no such process.
+        container.setattr(cluster, "_command_of", lambda _: None)
+        container.setattr(cluster, "ORPHANS_SECONDS", 0.1)
+        with pytest.raises(ConnectionFailed, match="still work on its data"):
+            server.start(project, os.environ)
+    # PostgreSQL stops within a minute when its pid file names another process.
+    assert (started.data / "postmaster.pid").read_bytes() == pid_file
+    assert server.start(project, os.environ).pid == started.pid
 
 
 def test_data_is_started_with_the_programs_of_its_own_major_version(project: Path) -> None:
@@ -510,16 +560,35 @@ def test_a_throwaway_server_goes_when_its_process_is_killed() -> None:
     ("command", "works_in_data", "expected"),
     [
         (None, None, cluster.Holder.NOBODY),
-        ("/usr/lib/postgresql/15/bin/postgres -D /srv/a b/data -c port=5432", None, cluster.Holder.SERVER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /srv/a b/data", False, cluster.Holder.SERVER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /srv/a b/data2", False, cluster.Holder.OTHER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /link", True, cluster.Holder.SERVER),
-        ("/usr/lib/postgresql/15/bin/postgres -D /link", None, cluster.Holder.UNSURE),
-        ("postgres: checkpointer ", True, cluster.Holder.OTHER),
-        ("sleep 600", None, cluster.Holder.OTHER),
+        (("/pg 15/bin/postgres", "-D /srv/a b/data -c port=5432"), None, cluster.Holder.SERVER),
+        (("/pg 15/bin/postgres", "-D /srv/a b/data"), False, cluster.Holder.SERVER),
+        (("/pg 15/bin/postgres", "-D /srv/a b/data2"), False, cluster.Holder.OTHER),
+        (("/pg 15/bin/postgres", "-D /link"), True, cluster.Holder.SERVER),
+        (("/pg 15/bin/postgres", "-D /link"), None, cluster.Holder.UNSURE),
+        (("postgres", ""), True, cluster.Holder.SERVER),
+        (("postgres: checkpointer ", ""), True, cluster.Holder.OTHER),
+        (("vi", "/pg 15/bin/postgres"), True, cluster.Holder.OTHER),
+        (("sleep", "600"), None, cluster.Holder.OTHER),
     ],
 )
 def test_a_process_is_the_server_only_by_its_command_line_or_its_folder(
-    command: str | None, works_in_data: bool | None, expected: cluster.Holder
+    command: tuple[str, str] | None, works_in_data: bool | None, expected: cluster.Holder
 ) -> None:
     assert cluster.judge(command, Path("/srv/a b/data"), works_in_data) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "/pg 15/bin/postgres -D /srv/a b/data -c port=5432",
+            ("/pg 15/bin/postgres", "-D /srv/a b/data -c port=5432"),
+        ),
+        ("postgres -c port=5433", ("postgres", "-c port=5433")),
+        ("postgres", ("postgres", "")),
+    ],
+)
+def test_a_command_line_that_ps_shows_is_taken_apart_behind_the_program(
+    line: str, expected: tuple[str, str]
+) -> None:
+    assert cluster.take_apart(line) == expected

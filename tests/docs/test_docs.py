@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from alembic.config import CommandLine
 
-from newel.check.rules.destructive import RULE
 from newel.cli.main import _negative_targets, parser
-from newel.database.journal import TABLES
+from newel.database.journal.tables import TABLES
 from newel.errors import NewelError
 from newel.migrate.plan import plan
 from newel.project import directives
 from newel.project.environments import Environment, Environments, Locking, Policy, load_environments
 from newel.project.settings import PARTS
+from newel.validate.rules.destructive import RULE
 
 MARKDOWN = (
     "README.md",

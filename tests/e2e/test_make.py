@@ -101,6 +101,7 @@ def test_make_db_migrate_up_gives_a_running_server_with_every_revision_applied(
     assert executions.stdout.count("rolled back") == len(numbers) - 2
     assert "depends on" in make("db-migration-deps").stdout
     assert make("db-validate").returncode == 0
+    assert "has the schema of its 2 applied revisions" in make("db-drift").stdout
 
 
 def test_make_says_what_is_missing(make: Make):

@@ -23,6 +23,6 @@ def rows() -> Callable[..., list[Any]]:
     def query(database: Any, sql: str, *values: Any) -> list[Any]:
         with database.connect().cursor() as cursor:
             cursor.execute(sql, values or None)
-            return list(cursor.fetchall())
+            return list(cursor.fetchall()) if cursor.description else []
 
     return query

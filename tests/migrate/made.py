@@ -51,10 +51,16 @@ class MadeProject:
         return base / f"{name}.up.sql"
 
     def run(
-        self, command: Any, target: str, database: Any, environment: str = "development", **options: Any
+        self,
+        command: Any,
+        target: str,
+        database: Any,
+        environment: str = "development",
+        events: list[Event] | None = None,
+        **options: Any,
     ) -> list[Event]:
         """Run a request on an engine or connection, directly or through Alembic, and return its events."""
-        events: list[Event] = []
+        events = [] if events is None else events
         project = load_project(self.root, {}, environment)
         if self.way == "direct" and isinstance(database, Engine) and not options:
             connection = database.raw_connection()

@@ -50,7 +50,8 @@ def assert_same(one, other):
     for query in (
         "SELECT version_num FROM newel.alembic_version ORDER BY 1",
         "SELECT name FROM newel.environment",
-        "SELECT revision, slug, direction, environment, result, statements_done, checksum, error, application "
+        "SELECT revision, slug, direction, environment, result, statements_done, up_checksum, down_checksum, "
+        "up_sql, down_sql, down_transactional, branch, depends_on, done_checksum, error, application "
         "FROM newel.journal ORDER BY id",
         "SELECT email FROM user_service.users ORDER BY 1"
         if "users" in str(snapshot(one.connect()))

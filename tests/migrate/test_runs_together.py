@@ -34,10 +34,10 @@ def test_runs_at_once_apply_every_revision_once(made, new_database, rows):
     command = [sys.executable, "-m", "newel.cli.main", "up", "--config", str(made.root / "alembic.ini")]
     runs = [
         subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
+        for _ in range(8)
     ]
     ends = [(process.communicate()[1], process.returncode) for process in runs]
-    assert [code for _, code in ends] == [0] * 4, ends
+    assert [code for _, code in ends] == [0] * 8, ends
     assert rows(database, "SELECT revision, result FROM newel.journal ORDER BY id") == [
         ("000001", "applied"),
         ("000002", "applied"),
@@ -179,7 +179,8 @@ def test_both_ways_of_running_leave_the_same_rows(made, new_database, rows):
             project.run(command, target, database.engine())
         for query in (
             "SELECT version_num FROM newel.alembic_version ORDER BY 1",
-            "SELECT revision, slug, direction, environment, result, statements_done, statement_begun, checksum, error, "
+            "SELECT revision, slug, direction, environment, result, statements_done, statement_begun, "
+            "up_checksum, down_checksum, up_sql, down_sql, done_checksum, branch, depends_on, error, "
             "executed_by, application FROM newel.journal ORDER BY id",
         ):
             assert rows(one, query) == rows(two, query), (command, target)

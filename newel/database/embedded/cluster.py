@@ -222,21 +222,33 @@ def holder(pid: int, data: Path) -> Holder:
     return judge(_command_of(pid), data, _works_in(pid, data))
 
 
-def judge(command: str | None, data: Path, works_in_data: bool | None) -> Holder:
-    """Pure: from a process's command line, and whether its working directory is the data directory, if that is known.
+def judge(command: tuple[str, str] | None, data: Path, works_in_data: bool | None) -> Holder:
+    """Pure: from a process's program and arguments, and whether its working directory is the data directory, if known.
 
     A postmaster keeps the command line it was started with and works in its data directory; its children write
     theirs over with "postgres: …".
     """
-    if not command:
+    if command is None:
         return Holder.NOBODY
-    program, names_data, rest = command.partition(f" -D {data}")
-    if names_data and Path(program).name == "postgres" and rest[:1] in ("", " "):
-        return Holder.SERVER
-    program = command.partition(" ")[0]
-    if Path(program).name not in ("postgres", "postmaster") or works_in_data is False:
+    program, arguments = command
+    if Path(program).name not in ("postgres", "postmaster"):
         return Holder.OTHER
-    return Holder.SERVER if works_in_data else Holder.UNSURE
+    if f"{arguments} ".startswith(f"-D {data} "):
+        return Holder.SERVER
+    if works_in_data is None:
+        return Holder.UNSURE
+    return Holder.SERVER if works_in_data else Holder.OTHER
+
+
+def take_apart(line: str) -> tuple[str, str]:
+    """Pure: program and arguments of a command line as ps shows it, joined by spaces. The path of the program may have
+    spaces too; behind that of a server that newel started comes -D.
+    """
+    program, option, rest = line.partition(" -D ")
+    if option and Path(program).name == "postgres":
+        return program, f"-D {rest}"
+    program, _, rest = line.partition(" ")
+    return program, rest
 
 
 def disown_pid_file(data: Path) -> None:
@@ -266,7 +278,7 @@ def stop(pid: int, data: Path, how: signal.Signals, log: Path | None = None) -> 
             cure="Run the command as that user, or as root.",
         ) from error
     deadline = time.monotonic() + STOP_SECONDS
-    while holder(pid, data) is Holder.SERVER:
+    while holder(pid, data) in (Holder.SERVER, Holder.UNSURE):
         if time.monotonic() > deadline:
             raise ConnectionFailed(
                 f"The server (process {pid}) has not stopped within {STOP_SECONDS} seconds.",
@@ -280,28 +292,25 @@ def last_lines(text: str, count: int = 12) -> str:
     return "\n".join(f"    {line}" for line in text.strip().splitlines()[-count:])
 
 
-def _command_of(pid: int) -> str | None:
-    """A process's command line, its parts joined by spaces; None if it does not exist or has ended (a zombie)."""
+def _command_of(pid: int) -> tuple[str, str] | None:
+    """A process's program, and its arguments joined by spaces; None if it does not exist or has ended (a zombie)."""
     if Path("/proc/self/cmdline").exists():
         try:
             parts = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            program, *arguments = map(os.fsdecode, parts)
+            return (program, " ".join(arguments)) if program or not _has_ended(pid) else None
         except (FileNotFoundError, ProcessLookupError):
             return None
-        return os.fsdecode(b" ".join(parts)) or _nameless(pid)
     done = subprocess.run(
         ["/bin/ps", "-ww", "-o", "state=,command=", "-p", str(pid)], capture_output=True, check=False
     )
-    state, _, command = os.fsdecode(done.stdout).strip().partition(" ")
-    return None if state.startswith("Z") else command.strip() or None
+    state, _, line = os.fsdecode(done.stdout).strip().partition(" ")
+    return take_apart(line.strip()) if line.strip() and not state.startswith("Z") else None
 
 
-def _nameless(pid: int) -> str | None:
-    """An empty command line is that of a zombie, of the kernel's own processes, or of one just loading or ending."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if state in "ZX" else "?"
+def _has_ended(pid: int) -> bool:
+    """Of a process without a command line: a zombie, not one of the kernel's own, nor one just loading or ending."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
 
 
 def _works_in(pid: int, data: Path) -> bool | None:

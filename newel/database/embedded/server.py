@@ -203,12 +203,12 @@ def _start_stopped(root: Path, environ: Mapping[str, str]) -> Server:
         binaries = places.reachable(
             pg.find_major(environ, _major(data)), account, places.SHARED / places.key(root)
         )
-        if _settle(data, folder / "server.log"):
-            server = _running(root)
-            if server:
-                return server
-    _clear_socket(socket_dir)
+        server = _settle(root, data)
+        if server:
+            return server
+    _stop_orphan(socket_dir)
     with places.locked(folder / "alive", cluster.ORPHANS_SECONDS, STILL_AT_WORK) as alive:
+        _clear_leftovers(data, socket_dir)
         pid = _launch(binaries, data, socket_dir, account, environ, folder / "server.log", alive)
     return Server(socket_dir, data, binaries, pid, started=True)
 
@@ -245,45 +245,53 @@ def _launch(
         os.close(log)
 
 
-def _settle(data: Path, log: Path) -> bool:
-    """Clear the way for a start. True if a server that was still starting answers after all."""
+def _settle(root: Path, data: Path) -> Server | None:
+    """The server after all, if it was still starting, or full; one that nobody can reach is stopped."""
     pid_file = cluster.read_pid_file(data / "postmaster.pid")
     if pid_file is None:
-        return False
+        return None
+    log = root / places.FOLDER / "server.log"
     who = cluster.holder(pid_file.pid, data)
-    if who in (Holder.OTHER, Holder.NOBODY):
-        cluster.disown_pid_file(data)
     if who is Holder.UNSURE:
         raise NewelError(
             f"Process {pid_file.pid} is a PostgreSQL server, and may be the one of {data}, but does not answer.",
             cure=f"Stop it, or, if it is another server, remove {data / 'postmaster.pid'}.",
         )
-    if who is Holder.SERVER:
-        socket_dir = pid_file.socket_dir
-        deadline = time.monotonic() + cluster.START_SECONDS
-        if (
-            socket_dir
-            and _socket(socket_dir).exists()
-            and cluster.wait_until_ready(pid_file.pid, data, socket_dir, deadline)
-        ):
-            return True
+    if who is Holder.SERVER and not (pid_file.socket_dir and _socket(pid_file.socket_dir).exists()):
         # Its socket was removed (a cleaned /tmp), so nobody can reach it any more.
         cluster.stop(pid_file.pid, data, signal.SIGINT, log)
-    return False
+    deadline = time.monotonic() + cluster.START_SECONDS
+    while cluster.holder(pid_file.pid, data) is Holder.SERVER:
+        server = _running(root)
+        if server:
+            return server
+        if time.monotonic() > deadline:
+            raise ConnectionFailed(
+                f"The project's server (process {pid_file.pid}) runs, but has let nobody in for "
+                f"{cluster.START_SECONDS} seconds. The end of its log:",
+                excerpt=cluster.last_lines(log.read_text(errors="replace")) if log.exists() else None,
+                cure="Wait or close sessions, as the log says; `newel server stop` stops it and ends all sessions.",
+            )
+        time.sleep(0.02)
+    return None
 
 
-def _clear_socket(socket_dir: Path) -> None:
-    """Remove what a killed server left in the project's socket folder.
-
-    If a server still holds it, its data directory was removed from under it (`git clean -xfd`): stop it at once.
-    """
-    socket = _socket(socket_dir)
-    lock_file = socket.with_name(socket.name + ".lock")
-    lock = cluster.read_pid_file(lock_file)
+def _stop_orphan(socket_dir: Path) -> None:
+    """If a server still holds the project's socket folder, its data directory was removed from under it (`git clean
+    -xfd`): stop it at once."""
+    lock = cluster.read_pid_file(_lock_file(socket_dir))
     if lock and cluster.holder(lock.pid, lock.data) is Holder.SERVER:
         cluster.stop(lock.pid, lock.data, signal.SIGQUIT)
-    socket.unlink(missing_ok=True)
-    lock_file.unlink(missing_ok=True)
+
+
+def _clear_leftovers(data: Path, socket_dir: Path) -> None:
+    """Remove what a killed server left. Called when `alive` is held, so not even one in another container needs it: a
+    server whose pid file names another process stops within a minute."""
+    pid_file = cluster.read_pid_file(data / "postmaster.pid")
+    if pid_file and cluster.holder(pid_file.pid, data) in (Holder.OTHER, Holder.NOBODY):
+        cluster.disown_pid_file(data)
+    _socket(socket_dir).unlink(missing_ok=True)
+    _lock_file(socket_dir).unlink(missing_ok=True)
 
 
 def _running(root: Path) -> Server | None:
@@ -311,10 +319,15 @@ def _pid_file_of_server(data: Path) -> cluster.PidFile | None:
     if pid_file is None:
         return None
     who = cluster.holder(pid_file.pid, data)
-    if who is Holder.UNSURE and pid_file.socket_dir:
+    if who is Holder.UNSURE and pid_file.socket_dir and not _is_of_the_original(pid_file, data):
         answer = cluster.ask(pid_file.socket_dir)
         who = Holder.SERVER if answer and Path(answer[0]) == pid_file.data else who
     return pid_file if who is Holder.SERVER else None
+
+
+def _is_of_the_original(pid_file: cluster.PidFile, data: Path) -> bool:
+    """Whether `data` is a copy, and so is its pid file. What was moved is no longer where the pid file says."""
+    return pid_file.data.exists() and not pid_file.data.samefile(data)
 
 
 def _program(data: Path) -> Path:
@@ -324,6 +337,10 @@ def _program(data: Path) -> Path:
 
 def _socket(socket_dir: Path) -> Path:
     return socket_dir / f".s.PGSQL.{cluster.PORT}"
+
+
+def _lock_file(socket_dir: Path) -> Path:
+    return socket_dir / f".s.PGSQL.{cluster.PORT}.lock"
 
 
 def _major(data: Path) -> int:

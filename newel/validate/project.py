@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from newel.check.rules.destructive import HINT, RULE, destructive
-from newel.check.violation import Violation, from_error
 from newel.errors import Location, NewelError
 from newel.project import environments, files, stubs
 from newel.project.graph import Revision, find_revisions
-from newel.project.parser import parse
-from newel.project.source import excerpt, locate
-from newel.project.statements import Statement
+from newel.validate.file import validate_file
+from newel.validate.violation import Violation, from_error
 
 
 def validate_project(root: Path) -> list[Violation]:
@@ -72,37 +69,4 @@ def _file(root: Path, path: str) -> Iterator[Violation]:
     except NewelError as error:
         yield from_error("syntax", error, path)
         return
-    allowed = {rule for rule, _ in file.directives.allow}
-    unknown = allowed - {RULE}
-    for rule in sorted(unknown):
-        yield Violation("directives", Location(path, 1), f"`allow {rule}` names no rule; there is {RULE}")
-    statements = list(file.statements())
-    if path.endswith(".up.sql"):
-        if not statements:
-            yield Violation("empty", Location(path, 1), "the up file holds no statement", severity="warning")
-        if RULE not in allowed:
-            yield from _destructive(file, statements)
-    elif not statements and not file.directives.irreversible:
-        yield Violation(
-            "empty",
-            Location(path, 1),
-            "the down file holds no statement, so it takes nothing back",
-            "Write what undoes the up file, or say at its top:  -- newel: irreversible <reason>",
-            severity="warning",
-        )
-
-
-def _destructive(file: files.SqlFile, statements: Sequence[Statement]) -> Iterator[Violation]:
-    for statement in statements:
-        if statement.keyword not in ("DROP", "TRUNCATE", "DELETE", "UPDATE", "ALTER", "WITH"):
-            continue
-        tree = parse(statement.text)
-        for what in destructive(tree) if tree is not None else ():
-            yield Violation(
-                RULE,
-                locate(file.data, statement.start, file.path),
-                what,
-                HINT,
-                severity="warning",
-                excerpt=excerpt(file.data, statement.start),
-            )
+    yield from validate_file(file)

@@ -1,0 +1,165 @@
+"""Tells of a run as it happens, on a terminal or a pipe, or gathers it all for --json."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from newel.cli.terminal import coloured, count, duration, human_size, print_json
+from newel.database.reach import Reached
+from newel.errors import NewelError
+from newel.migrate.plan import Step
+from newel.project.project import Project
+
+if TYPE_CHECKING:
+    from newel.migrate.approval import Proposal
+
+
+class Report:
+    """Prints events as they come, or gathers them for --json."""
+
+    def __init__(self, project: Project, reached: Reached, *, as_json: bool) -> None:
+        self.project, self.reached, self.as_json = project, reached, as_json
+        self.done: list[dict[str, Any]] = []
+        self.notices: list[str] = []
+        self.started = time.perf_counter()
+        self.open_line = False
+        self.width = 0
+        self.backup: dict[str, Any] | None = None
+        self.losses: tuple[str, ...] = ()
+
+    def begin(self, steps: tuple[Step, ...]) -> None:
+        self.width = max((len(step.revision.slug) for step in steps), default=0)
+        if not self.as_json:
+            print(f"{self.project.settings.environment}: {self.reached.words}")
+
+    def listen(self, event: Any) -> None:
+        from newel.migrate import events
+
+        match event:
+            case events.Waiting(holder):
+                self._say(f"waiting for another run: {holder}")
+            case events.StepStarted(step, number, total):
+                self.notices = []
+                self._progress(f"{self._name(step)}  ... {number} of {total}")
+            case events.Resumed(step, number):
+                self._say(f"{step.revision.id} goes on behind statement {number}, where it had stopped")
+            case events.StatementDone(step, number):
+                self._progress(f"{self._name(step)}  ... statement {number} done")
+            case events.StoredSql(step, sql):
+                self._say(f"{step.revision.id} is not in this checkout; the journal keeps its down SQL:")
+                for line in sql.rstrip().splitlines():
+                    self._say(f"    {line}")
+            case events.Blocked(blockers):
+                for blocker in blockers:
+                    self._say(f"        waits for {blocker}")
+            case events.Retrying(step, reason, attempt, pause):
+                self._say(f"{self._name(step)}  {reason}")
+                self._say(f"        attempt {attempt}; again in {duration(pause)}")
+            case events.Warned(text):
+                self._say(f"{coloured('warning:', 'yellow')} {text}")
+            case events.Losing(losses):
+                self.losses = losses
+                self._say("The rollback loses:")
+                for loss in losses:
+                    self._say(f"  {loss}")
+            case events.BackedUp(path, size, restore):
+                self.backup = {"path": path, "bytes": size, "restore": restore}
+                self._say(f"Backup: {path}, {human_size(size)}. To restore it:\n  {restore}")
+            case events.TakingBack(_, kept):
+                self._say(f"Taking back what this run had applied. {kept}".rstrip())
+            case events.Noticed(text):
+                self.notices.append(text)
+            case events.StepFinished(step, seconds):
+                self._finished(step, seconds)
+
+    def ask(self, proposal: Proposal) -> bool:
+        """Show what is to be approved and have a person type yes."""
+        print(
+            f"{proposal.environment} asks for approval. This run brings {proposal.database} to {proposal.target}:"
+        )
+        for line in proposal.lines():
+            print(f"  {line}")
+        return input("Type yes to approve it: ").strip().lower() == "yes"
+
+    def end_line(self) -> None:
+        """Leave the line that shows progress, so that what follows stands on its own."""
+        if self.open_line:
+            print()
+            self.open_line = False
+
+    def document(self) -> dict[str, Any]:
+        """Return what was done, for --json."""
+        environment = self.project.settings.environment
+        document: dict[str, Any] = {
+            "environment": environment,
+            "database": self.reached.words,
+            "steps": self.done,
+        }
+        document |= {"backup": self.backup} if self.backup else {}
+        return document | ({"losses": self.losses} if self.losses else {})
+
+    def summary(self) -> None:
+        """Say what was done, once the run is over."""
+        environment = self.project.settings.environment
+        if self.as_json:
+            print_json(self.document())
+            return
+        if self.done:
+            taken = sum(1 for item in self.done if item["direction"] == "down")
+            applied = len(self.done) - taken
+            words = [f"applied {count(applied, 'revision')}"] if applied else []
+            words += [f"rolled back {count(taken, 'revision')}"] if taken else []
+            line = f"{' and '.join(words)} in {duration(time.perf_counter() - self.started)}"
+            print(coloured(line[0].upper() + line[1:], "green"))
+        else:
+            print(f"{environment}: nothing to do, {self.reached.words} is there already")
+        if self.reached.embedded and (self.done or self.reached.server_started):
+            print(
+                f'The server stays running; newel server stop ends it. Connect:  {_psql()} "{self.reached.url}"'
+            )
+
+    def _finished(self, step: Step, seconds: float) -> None:
+        self.done.append(
+            {
+                "revision": step.revision.id,
+                "slug": step.revision.slug,
+                "direction": step.direction,
+                "seconds": round(seconds, 6),
+                "notices": self.notices,
+            }
+        )
+        self._say(f"{self._name(step)}  {duration(seconds):>10}")
+        for notice in self.notices:
+            for line in notice.splitlines():
+                self._say(f"        {line}")
+
+    def _name(self, step: Step) -> str:
+        return f"  {step.direction:<4}  {step.revision.id}  {step.revision.slug:<{self.width}}"
+
+    def _say(self, line: str) -> None:
+        if self.as_json:
+            return
+        clear = "\r\033[K" if self.open_line else ""
+        self.open_line = False
+        print(clear + line, flush=True)
+
+    def _progress(self, line: str) -> None:
+        """Show what is running, on a terminal only: the next line takes its place."""
+        if not self.as_json and sys.stdout.isatty():
+            print(f"{chr(13) if self.open_line else ''}\033[K{line}", end="", flush=True)
+            self.open_line = True
+
+
+def _psql() -> str:
+    if shutil.which("psql"):
+        return "psql"
+    from newel.database.embedded.binaries import find
+
+    try:
+        return str(find(os.environ).tool("psql"))
+    except NewelError:
+        return "psql"
