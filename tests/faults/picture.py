@@ -1,7 +1,7 @@
 """What a database holds, so that two runs of the same work can be compared: schema, rows, state of newel.
 
-Three things differ between two undisturbed runs and are written down so that they do not: the time of day, the
-gaps that a rolled-back statement leaves in a sequence, and the order of rows.
+What may differ between two undisturbed runs is written down so that it does not: the time of day, the order of
+rows, and which number of a sequence a row got. So a row that others refer to is named by its other columns.
 """
 
 from __future__ import annotations
@@ -101,36 +101,46 @@ def differences(expected: Picture, found: Picture) -> list[str]:
 
 
 def _data(rows: Any, since: datetime, serials: set[tuple[str, str]]) -> dict[str, list[str]]:
-    """Every row of every table, sorted, with numbers of a sequence replaced by their place among those of the table."""
+    """Return every row of every table, sorted, with a number of a sequence replaced by the row that it names."""
+    tables = dict(rows(TABLES))
     source = {(table, column): (to, other) for table, column, to, other in rows(REFERENCES)}
-    places: dict[tuple[str, str], dict[Any, int]] = {}
+    content = {
+        name: rows(f"SELECT {', '.join(columns)} FROM ONLY {name}") for name, columns in tables.items()
+    }
+    written: dict[str, list[str]] = {}
+    names: dict[tuple[str, str], dict[Any, str]] = {}
 
     def origin(table: str, column: str) -> tuple[str, str]:
         while (table, column) in source:
             table, column = source[table, column]
         return table, column
 
-    def place(table: str, column: str) -> dict[Any, int]:
-        if (table, column) not in places:
-            values = rows(f"SELECT DISTINCT {column} FROM {table} ORDER BY 1")
-            places[table, column] = {value: number for number, (value,) in enumerate(values)}
-        return places[table, column]
-
-    def canonical(value: Any, numbers: dict[Any, int] | None) -> str:
+    def canonical(table: str, column: str, value: Any) -> str:
         if isinstance(value, datetime) and value.tzinfo and value >= since:
             return "a time of the run"
-        return repr(value) if numbers is None else f"number {numbers.get(value)}"
+        of = origin(table, column)
+        if value is None or of not in serials:
+            return repr(value)
+        return "its number" if of == (table, column) else f"<{named(*of).get(value)}>"
 
-    data = {}
-    for table, columns in rows(TABLES):
-        origins = [origin(table, column) for column in columns]
-        numbers = [place(*item) if item in serials else None for item in origins]
-        content = rows(f"SELECT {', '.join(columns)} FROM ONLY {table}")
-        data[table] = sorted(
-            ", ".join(canonical(value, ranks) for value, ranks in zip(row, numbers, strict=True))
-            for row in content
-        )
-    return data
+    def named(table: str, column: str) -> dict[Any, str]:
+        if (table, column) not in names:
+            at = tables[table].index(column)
+            texts = write(table)
+            names[table, column] = {row[at]: text for row, text in zip(content[table], texts, strict=True)}
+        return names[table, column]
+
+    def write(table: str) -> list[str]:
+        if table not in written:
+            written[table] = [
+                ", ".join(
+                    canonical(table, column, value) for column, value in zip(tables[table], row, strict=True)
+                )
+                for row in content[table]
+            ]
+        return written[table]
+
+    return {table: sorted(write(table)) for table in tables}
 
 
 def status(root: Path, environment: str, url: str) -> tuple[tuple[tuple[str, str], ...], str | None]:

@@ -31,9 +31,7 @@ STATEMENTS = [
     "REINDEX INDEX CONCURRENTLY k",
     "REINDEX TABLE CONCURRENTLY p",
 ]
-INVALID = (
-    "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY indrelid, indexrelid::regclass::text"
-)
+INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY indrelid, indexrelid::regclass::text"
 
 
 @pytest.fixture
@@ -120,7 +118,9 @@ def break_off_by_hand(database, statement: str) -> None:
 
 
 @pytest.mark.parametrize("statement", STATEMENTS[:3])
-def test_what_somebody_elses_reindex_has_left_is_refused_and_kept(made, database, rows, reindexing, statement):
+def test_what_somebody_elses_reindex_has_left_is_refused_and_kept(
+    made, database, rows, reindexing, statement
+):
     reindexing(statement)
     made.run("upgrade", "1", database.engine())
     break_off_by_hand(database, STATEMENTS[0])
