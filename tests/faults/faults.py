@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -95,11 +96,6 @@ FAULTS = {
         cut_and_hang,
         f"the same, but the server hears of it {HANG_SECONDS:g} s later, when newel is run again",
     ),
-    "disk full": Fault(
-        fill_disk,
-        "every free block of the server's disk is taken (a small tmpfs in a namespace of its own; where that is not "
-        "allowed, `RLIMIT_FSIZE` for the session's process) until the run has ended",
-    ),
     "lock": Fault(
         lock_tables,
         f"another session locks every table it can for {LOCK_SECONDS:g} s, at a `lock_timeout` of 0.2 s",
@@ -107,6 +103,12 @@ FAULTS = {
     "SIGINT": Fault(interrupt, "`SIGINT` (Ctrl-C)"),
     "SIGTERM": Fault(ask_to_end, "`SIGTERM`"),
 }
+if sys.platform == "linux":  # elsewhere neither way can be had without privileges
+    FAULTS["disk full"] = Fault(
+        fill_disk,
+        "every free block of the server's disk is taken until the run has ended: the disk is a tmpfs in a namespace "
+        "of its own; where that is not allowed, `RLIMIT_FSIZE` of 1 MB for the session's process",
+    )
 
 
 def later(seconds: float, action: Callable[[], None]) -> None:

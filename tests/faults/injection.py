@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,7 +88,7 @@ def prepare(server: BreakableServer, roots: dict[str, Path], scenario: Scenario)
     proxy = Proxy(server.socket)
     with _database(server, template, databases) as name:
         try:
-            process = _start(scenario, root, proxy.url(name))
+            process = start(root, scenario.environment, scenario.command, proxy.url(name))
             said = process.communicate(timeout=RUN_SECONDS)[0]
             if process.returncode:
                 raise RuntimeError(f"{scenario.name} fails undisturbed:\n{said}")
@@ -121,7 +121,7 @@ def inject(server: BreakableServer, prepared: Prepared, fault: str, place: Place
             FAULTS[fault].strike(struck[0])
 
         proxy = Proxy(server.socket, at_message)
-        process = _start(scenario, root, proxy.url(name))
+        process = start(root, scenario.environment, scenario.command, proxy.url(name))
         try:
             said = [_ended(process)]
             codes = [process.returncode]
@@ -130,7 +130,7 @@ def inject(server: BreakableServer, prepared: Prepared, fault: str, place: Place
             until_it_ends.close()
         server.start()
         for _ in range(TRIES):
-            again = _start(scenario, root, server.url(name))
+            again = start(root, scenario.environment, scenario.command, server.url(name))
             said.append(_ended(again))
             codes.append(again.returncode)
             if again.returncode == 0:
@@ -142,6 +142,16 @@ def inject(server: BreakableServer, prepared: Prepared, fault: str, place: Place
     return Injection(
         scenario.name, fault, place, words(prepared.messages[place.message]), codes[0] != 0, len(codes),
         time.monotonic() - began, tuple(wrong),
+    )  # fmt: skip
+
+
+def start(root: Path, environment: str, command: Sequence[str], url: str) -> subprocess.Popen[str]:
+    """Start newel in a project, for a database; nothing that steers it is inherited."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "newel.cli.main", *command, "--config", str(root / "alembic.ini")],
+        env=inherited | {"PYTHONPATH": str(REPOSITORY), "DATABASE_URL": url, "MIGRATION_ENV": environment},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
@@ -181,16 +191,6 @@ def _wait_until_inside(site: Site) -> None:
                     return
     finally:
         connection.close()
-
-
-def _start(scenario: Scenario, root: Path, url: str) -> subprocess.Popen[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "newel.cli.main", *scenario.command, "--config", str(root / "alembic.ini")],
-        env=inherited
-        | {"PYTHONPATH": str(REPOSITORY), "DATABASE_URL": url, "MIGRATION_ENV": scenario.environment},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
 
 
 def _ended(process: subprocess.Popen[str]) -> str:

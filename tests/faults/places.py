@@ -10,12 +10,13 @@ from injection import At, Place
 from proxy import Message
 
 _NOT_OF_A_FILE = re.compile(
-    r"BEGIN$|COMMIT$|ROLLBACK$|RESET SESSION AUTHORIZATION;|SET (LOCAL|CONSTRAINTS|lock_timeout)|"
-    r"SELECT (?!pg_sleep|setval|pg_catalog)|.*\bnewel\.",
+    r"BEGIN$|COMMIT$|ROLLBACK$|RESET SESSION AUTHORIZATION;|SET (LOCAL|TRANSACTION|CONSTRAINTS|lock_timeout)|"
+    r"SELECT (?!pg_sleep|setval|pg_catalog\.set_config)|.*\bnewel\.",
     re.DOTALL,
 )
 _CONCURRENT = re.compile(r"\bCONCURRENTLY\b")
-_AS_IT_IS_SENT = ("disk full", "lock", "SIGINT", "SIGTERM")
+_MEETS_A_STATEMENT = ("disk full", "lock")
+_AS_IT_IS_SENT = (*_MEETS_A_STATEMENT, "SIGINT", "SIGTERM")
 """Faults that leave the message to go on: they strike before it arrives, the others when its answer is on its way."""
 
 
@@ -28,7 +29,10 @@ def boundaries(messages: Sequence[Message], fault: str) -> list[Place]:
 
 
 def insides(messages: Sequence[Message], fault: str) -> list[Place]:
-    """Every place inside a statement of a file: while it waits for another session, or half sent."""
+    """Every place inside a statement of a file: while it waits for another session, or half sent.
+
+    A full disk and a lock stand in its way instead.
+    """
     found = []
     for number in _work(messages):
         message = messages[number]
@@ -37,7 +41,9 @@ def insides(messages: Sequence[Message], fault: str) -> list[Place]:
         modes: list[At] = (
             ["READER", "WRITER", "SNAPSHOT"] if _CONCURRENT.search(message.text) else ["EXCLUSIVE"]
         )
-        if fault not in ("disk full", "lock") and message.kind == "Q":
+        if fault in _MEETS_A_STATEMENT:
+            found.append(Place(number, "before"))
+        elif message.kind == "Q":
             found += [Place(number, mode) for mode in modes]
         if fault in ("SIGKILL", "connection cut", "connection lost"):
             found.append(Place(number, "half"))

@@ -13,10 +13,13 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PASSWORD_ASKED = b"R" + struct.pack("!ii", 8, 3)
+IDLE = b"Z" + struct.pack("!i", 5) + b"I"
+"""The server waits for a message, and no transaction is open."""
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -87,13 +90,8 @@ class Link:
 
     def take_answer(self) -> None:
         """Take the server's answer to the message, to its end, and keep it from the client."""
-        if self.messages[-1].kind not in "Qcf":  # the others have no answer of their own
-            return
-        while True:
-            message = receive(self.server)
-            self.unsent += message.data
-            if message.kind in "ZG":
-                return
+        if self.messages[-1].kind in "Qcf":  # the others have no answer of their own
+            self.unsent += _answer(self.server)
 
     def reset_client(self) -> None:
         """Break the client's side off as a router does that has lost it: with a reset, and nothing more is sent."""
@@ -114,15 +112,15 @@ AtMessage = Callable[[Link, int], None]
 """Called with each message of the client that is held, and its number from 0. Nothing moves until it returns."""
 
 
-class Proxy:
-    """Listens until it is closed; each connection has a thread. `links` are all connections so far."""
+class Listener:
+    """Listens until it is closed, and serves each connection that knows the password in a thread of its own."""
 
-    def __init__(self, server: Path, at_message: AtMessage | None = None) -> None:
-        self.socket, self.at_message = server, at_message
-        self.links: list[Link] = []
+    def __init__(self, server: Path) -> None:
+        self.server = server
         self.password = secrets.token_hex(16)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
+        self.clients: list[socket.socket] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def url(self, database: str) -> str:
@@ -136,8 +134,19 @@ class Proxy:
         """Stop listening, and end every connection."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        for link in self.links:
-            link.close()
+        for client in self.clients:
+            with suppress(OSError):  # most are closed already
+                client.shutdown(socket.SHUT_RDWR)
+
+    def serve(self, client: socket.socket, greeting: bytes) -> None:
+        """Stand between a client, whose startup message is given, and the server, until either goes."""
+        raise NotImplementedError
+
+    def connect(self) -> socket.socket:
+        """Open a connection to the server."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.server))
+        return connection
 
     def _listen(self) -> None:
         while True:
@@ -145,17 +154,32 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            self.clients.append(client)
+            threading.Thread(target=self._let_in, args=(client,), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _let_in(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = socket.socket(socket.AF_UNIX)
-        link = Link(client, server)
-        try:
-            greeting = self._let_in(client)
-            if greeting is None:
-                return
-            server.connect(str(self.socket))
+        with (
+            client,
+            suppress(Closed, OSError, ValueError),
+        ):  # a closed socket cannot be waited for (ValueError)
+            greeting = receive(client, startup=True)
+            client.sendall(PASSWORD_ASKED)
+            if secrets.compare_digest(receive(client).data[5:-1], self.password.encode()):
+                self.serve(client, greeting.data)
+
+
+class Proxy(Listener):
+    """Shows each message of a client before it passes on. `links` are all connections so far."""
+
+    def __init__(self, server: Path, at_message: AtMessage | None = None) -> None:
+        self.at_message = at_message
+        self.links: list[Link] = []
+        super().__init__(server)
+
+    def serve(self, client: socket.socket, greeting: bytes) -> None:
+        with self.connect() as server:
+            link = Link(client, server)
             self.links.append(link)
             server.sendall(greeting)
             while True:
@@ -164,17 +188,6 @@ class Proxy:
                     self._from_server(link)
                 if client in readable:
                     self._from_client(link)
-        except (Closed, OSError, ValueError):  # a closed socket cannot be waited for (ValueError)
-            pass
-        finally:
-            self._end(link)
-
-    def _let_in(self, client: socket.socket) -> bytes | None:
-        """Return the client's startup message, once it has said the password."""
-        greeting = receive(client, startup=True)
-        client.sendall(PASSWORD_ASKED)
-        answer = receive(client).data[5:-1]
-        return greeting.data if secrets.compare_digest(answer, self.password.encode()) else None
 
     def _from_server(self, link: Link) -> None:
         message = receive(link.server)
@@ -192,6 +205,31 @@ class Proxy:
             link.client.sendall(link.unsent)
             link.unsent = b""
 
-    def _end(self, link: Link) -> None:
-        link.client.close()
-        link.server.close()
+
+class PoolingProxy(Listener):
+    """Gives each transaction to the other of two server connections, as PgBouncer's transaction mode may."""
+
+    def serve(self, client: socket.socket, greeting: bytes) -> None:
+        with self.connect() as one, self.connect() as other:
+            for server in (other, one):
+                server.sendall(greeting)
+                answer = _answer(server)
+            client.sendall(answer)
+            while True:
+                message = receive(client)
+                if answer.endswith(IDLE):
+                    one, other = other, one
+                one.sendall(message.data)
+                if message.kind in "Qcf":
+                    answer = _answer(one)
+                    client.sendall(answer)
+
+
+def _answer(server: socket.socket) -> bytes:
+    """Take one whole answer: up to where the server waits for the next message."""
+    answer = b""
+    while True:
+        message = receive(server)
+        answer += message.data
+        if message.kind in "ZG":
+            return answer
