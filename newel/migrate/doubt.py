@@ -165,8 +165,10 @@ def _left_by_reindex(cursor: Any, question: Question) -> list[str]:
 
 def _drop_invalid(cursor: Any, index: str) -> None:
     cursor.execute(
-        "SELECT p.pid FROM pg_stat_progress_create_index p JOIN pg_index x ON x.indexrelid = to_regclass(%s) "
-        "WHERE p.index_relid = x.indexrelid OR (p.relid = x.indrelid AND p.command LIKE 'REINDEX%%')",
+        "SELECT p.pid FROM pg_stat_progress_create_index p "
+        "JOIN pg_index x ON x.indexrelid = to_regclass(%s) JOIN pg_class t ON x.indrelid IN (t.oid, t.reltoastrelid) "
+        "WHERE p.datname = current_database() AND (p.index_relid = x.indexrelid "
+        "OR (p.command LIKE 'REINDEX%%' AND p.relid IN (t.oid, t.reltoastrelid)))",
         (index,),
     )
     row = cursor.fetchone()

@@ -16,6 +16,7 @@ from newel.database.journal import write
 from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
+from newel.migrate.doubt import Question
 from newel.migrate.retry import Tell, retrying
 from newel.migrate.stop import held_back
 from newel.project.files import SqlFile
@@ -134,15 +135,22 @@ def _run_autocommit(
     tell: Tell,
 ) -> None:
     question, where = doubt.question_of(statement), locate(file.data, statement.start, file.path)
-    if in_doubt and doubt.settle(cursor, question):
-        return
-    doubt.require_no_leftovers(cursor, question, where)
-    # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
-    if in_doubt or doubt.will_leave_a_trace(cursor, question):
-        write.begin_statement(cursor, execution, number)
     cursor.execute("SELECT current_setting('lock_timeout')")
     lock_timeout = cursor.fetchone()[0]
     cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
+    if not (in_doubt and doubt.settle(cursor, question)):
+        doubt.require_no_leftovers(cursor, question, where)
+        # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
+        if in_doubt or doubt.will_leave_a_trace(cursor, question):
+            write.begin_statement(cursor, execution, number)
+        _run_outside(cursor, file, execution, statement, question, tell)
+        doubt.require_valid_index(cursor, question, where)
+    cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
+
+
+def _run_outside(
+    cursor: Any, file: SqlFile, execution: int, statement: Statement, question: Question, tell: Tell
+) -> None:
     stopped = False
 
     def attempt() -> None:
@@ -159,8 +167,6 @@ def _run_autocommit(
         if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
             write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
-    cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
-    doubt.require_valid_index(cursor, question, where)
 
 
 def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--places", type=int, default=4, metavar="N", help="boundaries, and insides, a scenario and fault"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N")
+    parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1, metavar="N")
     parser.add_argument("--only", default="", metavar="WORDS", help="scenarios whose name holds these words")
     parser.add_argument("--fault", choices=FAULTS, action="append", help="this fault only; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every injection")

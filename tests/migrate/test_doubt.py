@@ -90,6 +90,37 @@ def test_indexes_that_were_being_rebuilt_when_the_session_died_are_dropped_and_r
     assert rows(database, "SELECT a FROM done") == [(1,)]
 
 
+def test_what_is_cleared_away_is_waited_for_longer_than_lock_timeout(made, database, rows, reindexing):
+    made.environments({"development": {"config": {"lock_timeout": "50ms"}}})
+    reindexing(STATEMENTS[0])
+    made.run("upgrade", "1", database.engine())
+    writer, watching = database.connect(), psycopg2.connect(**database.server.params("postgres"))
+    writer.autocommit, watching.autocommit = False, True
+    with writer.cursor() as cursor:
+        cursor.execute("LOCK TABLE t IN ROW EXCLUSIVE MODE")
+    watcher = end_when_it_waits(database)
+    with pytest.raises(ConnectionFailed):
+        made.run("upgrade", "head", database.engine())
+    watcher.join()
+
+    def let_go() -> None:
+        with watching.cursor() as cursor:
+            while not cursor.rowcount > 0:
+                cursor.execute(
+                    "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'DROP INDEX%%' AND wait_event_type = 'Lock' "
+                    "AND datname = %s AND clock_timestamp() - query_start > interval '150 ms'",
+                    (database.name,),
+                )
+        writer.rollback()
+
+    thread = threading.Thread(target=let_go, daemon=True)
+    thread.start()
+    made.run("upgrade", "head", database.engine())
+    thread.join()
+    watching.close()
+    assert rows(database, INVALID) == []
+
+
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_a_reindex_that_failed_is_begun_afresh_once_the_cause_is_mended(
     made, database, rows, reindexing, statement
@@ -144,6 +175,7 @@ def test_what_was_left_on_another_table_stands_in_nobodys_way(made, database, ro
 
 
 def test_indexes_that_a_session_is_still_rebuilding_are_left_to_it(made, database, rows, reindexing):
+    made.environments({"development": {"config": {"statement_timeout": "20s"}}})  # lest it wait for ever
     reindexing(STATEMENTS[1])
     made.run("upgrade", "1", database.engine())
     writer, builder = database.connect(), database.connect()
