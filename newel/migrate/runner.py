@@ -16,6 +16,7 @@ from newel.database.journal import write
 from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
+from newel.migrate.doubt import Question
 from newel.migrate.retry import Tell, retrying
 from newel.migrate.stop import held_back
 from newel.project.files import SqlFile
@@ -133,18 +134,26 @@ def _run_autocommit(
     in_doubt: bool,
     tell: Tell,
 ) -> None:
-    question = doubt.question_of(statement)
-    if in_doubt and doubt.settle(cursor, question):
-        return
-    # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
-    if in_doubt or doubt.will_leave_a_trace(cursor, question):
-        write.begin_statement(cursor, execution, number)
+    question, where = doubt.question_of(statement), locate(file.data, statement.start, file.path)
+    with _patience(cursor, statement):
+        if in_doubt and doubt.settle(cursor, question):
+            return
+        doubt.require_no_leftovers(cursor, question, where)
+        # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
+        if in_doubt or doubt.will_leave_a_trace(cursor, question):
+            write.begin_statement(cursor, execution, number)
+        _run_outside(cursor, file, execution, statement, question, tell)
+        doubt.require_valid_index(cursor, question, where)
+
+
+def _run_outside(
+    cursor: Any, file: SqlFile, execution: int, statement: Statement, question: Question, tell: Tell
+) -> None:
     stopped = False
 
     def attempt() -> None:
         if not (stopped and doubt.settle(cursor, question)):
-            with _patience(cursor, statement):
-                _execute(cursor, file, statement)
+            _execute(cursor, file, statement)
 
     def leave() -> None:
         nonlocal stopped
@@ -156,12 +165,14 @@ def _run_autocommit(
         if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
             write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
-    doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
 
 
 @contextmanager
 def _patience(cursor: Any, statement: Statement) -> Iterator[None]:
-    """Let a CONCURRENTLY wait for as long as it takes: nobody queues behind it, and giving up it leaves a ruin."""
+    """Let a CONCURRENTLY, and the DROP of what one left, wait for as long as it takes.
+
+    Nobody queues behind it, and giving up it would leave an INVALID index.
+    """
     if not statement.concurrent:
         yield
         return

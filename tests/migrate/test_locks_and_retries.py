@@ -233,6 +233,8 @@ def test_an_index_that_is_built_concurrently_waits_for_as_long_as_it_takes(quick
     quick.run("upgrade", "head", database.engine())
     quick.pair("000002_two", "CREATE INDEX CONCURRENTLY i ON one (id);\n")
     let_go = holding("INSERT INTO one VALUES (9)")
-    events = run(quick, database, Blocked, let_go)  # told after 0.5 s at the earliest, five times lock_timeout
+    events = run(
+        quick, database, Blocked, let_go
+    )  # told after 0.5 s at the earliest, five times lock_timeout
     assert not [item for item in events if isinstance(item, Retrying)]
     assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [(True,)]
