@@ -18,7 +18,7 @@ from newel.errors import NewelError
 from newel.migrate.events import Listener
 from newel.migrate.plan import Step, plan, resolve
 from newel.migrate.planned import Planned, check_reversible, read_records
-from newel.migrate.policy import check_files
+from newel.migrate.policy.checks import check_files
 from newel.migrate.request import Request
 from newel.project.files import SqlFile
 from newel.project.graph import heads

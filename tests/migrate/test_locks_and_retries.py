@@ -12,8 +12,8 @@ import pytest
 from made import table
 
 from newel.errors import NewelError
-from newel.migrate import retry
 from newel.migrate.events import Blocked, Retrying, StepFinished
+from newel.migrate.execute import retry
 from newel.project.project import load_project
 
 QUICK = {"development": {"config": {"lock_timeout": "100ms"}}}

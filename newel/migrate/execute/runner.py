@@ -15,10 +15,10 @@ import psycopg2
 from newel.database.journal import write
 from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
-from newel.migrate import doubt
-from newel.migrate.doubt import Question
-from newel.migrate.retry import Tell, retrying
-from newel.migrate.stop import held_back
+from newel.migrate.execute import doubt
+from newel.migrate.execute.doubt import Question
+from newel.migrate.execute.retry import Tell, retrying
+from newel.migrate.execute.stop import held_back
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
 from newel.project.statements import Statement, checksums, sets_session
