@@ -18,7 +18,7 @@ from newel.errors import ConnectionFailed, DependencyError, Location, NewelError
 from newel.migrate.execute import doubt
 from newel.migrate.execute.doubt import Question
 from newel.migrate.execute.retry import Tell, retrying
-from newel.migrate.execute.stop import held_back
+from newel.migrate.execute.stop import held_back, raise_pending
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
 from newel.project.statements import Statement, checksums, sets_session
@@ -194,6 +194,7 @@ def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:
             cursor.execute(statement.text)
     except psycopg2.Error as error:
         raise _statement_error(file, statement, error) from error
+    raise_pending()
 
 
 class _Slice:
