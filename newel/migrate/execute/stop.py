@@ -68,7 +68,10 @@ def held_back() -> Iterator[None]:
 
 
 def raise_pending() -> None:
-    """Raise the signal that came, unless it is held back. The driver drops what is raised while it hands on a notice."""
+    """Raise the signal that came, unless it is held back.
+
+    psycopg2 drops what is raised while it hands on a notice, so it is asked behind each statement as well.
+    """
     if _Signals.pending and not _Signals.held_back:
         raise _Signals.pending
 
