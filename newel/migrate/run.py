@@ -113,7 +113,7 @@ def _run(
         if is_worth_retrying(failure) and seen.last:
             failure.cure = "\n".join(("Blocked by:", *_words(seen.last), failure.cure or ""))
         takes_back = policy.auto_rollback_on_failure and any(step.direction == "up" for step in progress.done)
-        with_context(failure, progress, planned, stays=not takes_back)
+        with_context(failure, progress, stays=not takes_back)
         if takes_back:
             words = _take_back(project, connection, listener, drive, planned, progress.done, failure)
             failure.cure = f"{failure.cure}\n{words}"
