@@ -11,7 +11,8 @@ from newel.database.journal.state import Direction, HalfDone
 from newel.database.lock import HELD
 from newel.errors import ConnectionFailed
 
-_AS_LOGIN = "SET LOCAL transaction_read_only TO off; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE TO DEFAULT;"
+_AS_LOGIN = """\
+SET LOCAL transaction_read_only TO off; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE TO DEFAULT;"""
 """A file may act as another role, which need not be allowed to write here, and make the session read-only.
 
 What it has set is back behind the commit.
