@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from newel.errors import ConnectionFailed, NewelError
+from newel.migrate.execute.doubt import Question, will_leave_a_trace
 
 TABLES = """\
 CREATE TABLE done (a int);
@@ -206,3 +207,17 @@ def test_indexes_that_a_session_is_still_rebuilding_are_left_to_it(made, databas
     assert f"pid {builder.info.backend_pid}" in str(caught.value)
     made.run("upgrade", "head", database.engine())
     assert rows(database, INVALID) == []
+
+
+def test_a_subscription_of_another_database_is_not_taken_for_ones_own(database, new_database):
+    """One that connects to nothing, so that nothing answers it."""
+    question = Question("subscription", "s")
+    create = "CREATE SUBSCRIPTION s CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false)"
+    with new_database().connect().cursor() as other, database.connect().cursor() as cursor:
+        other.execute(create)
+        assert will_leave_a_trace(cursor, question)
+        cursor.execute(create)
+        assert not will_leave_a_trace(cursor, question)
+        for each in (other, cursor):
+            each.execute("ALTER SUBSCRIPTION s SET (slot_name = NONE)")
+            each.execute("DROP SUBSCRIPTION s")

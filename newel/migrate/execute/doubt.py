@@ -123,7 +123,8 @@ def _exists(cursor: Any, question: Question) -> bool:
         "database": ("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (question.name,)),
         "tablespace": ("SELECT EXISTS (SELECT FROM pg_tablespace WHERE spcname = %s)", (question.name,)),
         "subscription": (
-            "SELECT EXISTS (SELECT FROM pg_stat_subscription WHERE subname = %s)",
+            "SELECT EXISTS (SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid "
+            "WHERE s.subname = %s AND d.datname = current_database())",
             (question.name,),
         ),
         "partition": (
