@@ -28,7 +28,7 @@ for the project too, whatever folder the checkout lies in.
 
 IS_LOCK = f"""\
 l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
    AND (l.classid::bigint << 32 | l.objid::bigint) = {KEY}"""
 """A condition in SQL: the row `l` of pg_locks is the lock, held."""
 
@@ -56,7 +56,7 @@ def migration_lock(
         with suppress(psycopg2.Error):  # a lost connection has lost its lock as well
             connection.rollback()
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", (KEY,))
+                cursor.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", (KEY,))
             connection.commit()
 
 
@@ -66,7 +66,7 @@ def holder(connection: Connection) -> str | None:
         cursor.execute(
             f"""
             SELECT l.pid, coalesce(nullif(a.application_name, ''), 'an unnamed application'),
-                   to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')
+                   pg_catalog.to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')
               FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
              WHERE {IS_LOCK}
             """
@@ -96,7 +96,7 @@ def _acquire(connection: Connection, timeout_seconds: float, waiting: Callable[[
 
 def _try(connection: Connection) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (KEY,))
+        cursor.execute("SELECT pg_catalog.pg_try_advisory_lock(%s)", (KEY,))
         row = cursor.fetchone()
     connection.commit()
     return bool(row and row[0])

@@ -81,7 +81,7 @@ class VersionRows:
                 "UPDATE newel.alembic_version SET version_num = %s WHERE version_num = %s", (*come, *gone)
             )
         else:
-            cursor.execute("INSERT INTO newel.alembic_version SELECT unnest(%s::text[])", (come,))
+            cursor.execute("INSERT INTO newel.alembic_version SELECT pg_catalog.unnest(%s::text[])", (come,))
             cursor.execute("DELETE FROM newel.alembic_version WHERE version_num = ANY (%s)", (gone,))
         if cursor.rowcount != len(gone):
             raise DependencyError(

@@ -161,7 +161,7 @@ BEGIN
     END IF;
     present := NULL;
     IF pg_catalog.to_regclass('newel.alembic_version') IS NOT NULL THEN
-        SELECT string_agg(version_num, ',' ORDER BY version_num) INTO present FROM newel.alembic_version;
+        SELECT pg_catalog.string_agg(version_num, ',' ORDER BY version_num) INTO present FROM newel.alembic_version;
     END IF;
     IF coalesce(present, '') <> {quote_literal(rows)} THEN
         RAISE EXCEPTION 'this script starts from {start}, but the database is at %',

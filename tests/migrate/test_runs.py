@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made import table
 
-from newel.errors import NewelError
+from newel.errors import NewelError, PermissionDenied
 from newel.migrate.events import Noticed
 
 
@@ -262,3 +262,20 @@ def test_what_is_refused_in_a_transaction_names_the_directive(made, database, st
     with pytest.raises(NewelError) as caught:
         made.run("upgrade", "head", database.engine())
     assert "-- newel: no-transaction" in str(caught.value.cure)
+
+
+def test_functions_that_fit_better_than_those_of_the_catalog_are_not_called(made, database, rows):
+    """Whoever may create in public could have newel's user run them (CVE-2018-1058)."""
+    trap = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'caught'; END $$"
+    for function in ("unnest(text[]) RETURNS SETOF text", "quote_ident(name) RETURNS text"):
+        rows(database, f"CREATE FUNCTION public.{function} {trap}")
+    made.pair(
+        "000001_one", "CREATE TABLE one (id int);\nGRANT SELECT ON one TO PUBLIC;\n", "DROP TABLE one;\n"
+    )
+    made.run("upgrade", "head", database.engine())
+    rows(database, "GRANT INSERT ON newel.journal TO pg_monitor")
+    with pytest.raises(PermissionDenied, match="pg_monitor may write"):
+        made.run("downgrade", "base", database.engine())
+    rows(database, "REVOKE INSERT ON newel.journal FROM pg_monitor")
+    made.run("downgrade", "base", database.engine())
+    assert rows(database, "SELECT to_regclass('one')") == [(None,)]

@@ -80,7 +80,7 @@ def read_state(cursor: Any) -> DatabaseState:
     A half-done row that a killed process left as started counts: who holds the lock knows that nobody runs it now.
     """
     cursor.execute(
-        f"SELECT t, {IS_FIRST_FORM} FROM unnest(%s) t WHERE pg_catalog.to_regclass(t) IS NOT NULL",
+        f"SELECT t, {IS_FIRST_FORM} FROM pg_catalog.unnest(%s) t WHERE pg_catalog.to_regclass(t) IS NOT NULL",
         (list(TABLES),),
     )
     found = dict(cursor.fetchall())

@@ -133,7 +133,7 @@ def _writers(cursor: Any) -> tuple[str, str]:
     """Return what others than the owner may do to the journal, and who, both as REVOKE takes them."""
     cursor.execute(
         """
-        SELECT DISTINCT coalesce(quote_ident(r.rolname), 'PUBLIC'), w.privilege_type
+        SELECT DISTINCT coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC'), w.privilege_type
           FROM pg_catalog.pg_class c
                CROSS JOIN LATERAL (
                    SELECT * FROM pg_catalog.aclexplode(c.relacl)
