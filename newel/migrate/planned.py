@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from newel.database.journal.records import Record, read_texts
 from newel.database.journal.state import DatabaseState
-from newel.database.journal.tables import owned_by_login
+from newel.database.journal.tables import owned_by_login, writers_of_all
 from newel.errors import FileMissing, NewelError, PermissionDenied
 from newel.migrate.plan import Step
 from newel.migrate.request import Request, pending_steps
@@ -84,12 +84,18 @@ def _stored_records(connection: Connection, steps: Sequence[Step]) -> dict[str, 
         return {}
     ids = [step.revision.id for step in steps]
     with connection.cursor() as cursor:
-        owned, texts = owned_by_login(cursor), read_texts(cursor, ids)
+        owned, writers, texts = owned_by_login(cursor), writers_of_all(cursor), read_texts(cursor, ids)
     connection.rollback()
     if not owned:
         raise PermissionDenied(
             f"the checkout lacks {', '.join(ids)}, and the SQL kept in the journal is run for its owner only",
             cure="Connect as the owner of newel.journal, or bring the checkout up to date (git pull).",
+        )
+    if writers:
+        raise PermissionDenied(
+            f"the checkout lacks {', '.join(ids)}, and {', '.join(writers)} may write every table, so also the SQL "
+            "kept in the journal; it is not run",
+            cure="Bring the checkout up to date (git pull), or take pg_write_all_data from them.",
         )
     records = {}
     for step in steps:

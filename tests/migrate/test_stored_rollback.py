@@ -91,6 +91,21 @@ def test_stored_sql_is_run_for_the_owner_of_the_journal_only(made, database, row
     rows(database, "DROP ROLE lesser")
 
 
+def test_stored_sql_is_not_run_where_a_role_may_write_every_table(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", *table("two"))
+    made.run("upgrade", "head", database.engine())
+    rows(database, "CREATE ROLE loader IN ROLE pg_write_all_data")
+    try:
+        forget(made, "000002")
+        with pytest.raises(PermissionDenied, match="loader may write every table"):
+            made.run("downgrade", "-1", database.engine())
+        made.pair("000002_two", *table("two"))
+        made.run("downgrade", "-1", database.engine())
+    finally:
+        rows(database, "DROP ROLE loader")
+
+
 @pytest.mark.parametrize(
     "grant",
     ["INSERT ON newel.journal TO PUBLIC", "UPDATE (down_sql) ON newel.journal TO writer"],

@@ -6,7 +6,7 @@ a revision; the marker names the environment that the database belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from newel.errors import PermissionDenied
@@ -161,3 +161,18 @@ def owned_by_login(cursor: Any) -> bool:
     )
     row = cursor.fetchone()
     return bool(row and row[0])
+
+
+def writers_of_all(cursor: Any) -> Sequence[str]:
+    """Return the roles that may write every table, and so the journal: members of pg_write_all_data.
+
+    No REVOKE on the journal keeps them away (PostgreSQL manual, "Predefined Roles"; since PostgreSQL 14).
+    """
+    cursor.execute(
+        "SELECT m.rolname FROM pg_catalog.pg_roles m JOIN pg_catalog.pg_roles w ON w.rolname = 'pg_write_all_data' "
+        "JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(%s) "
+        "WHERE NOT m.rolsuper AND m.oid NOT IN (w.oid, c.relowner) "
+        "AND pg_catalog.pg_has_role(m.oid, w.oid, 'MEMBER') ORDER BY 1",
+        (JOURNAL,),
+    )
+    return [row[0] for row in cursor.fetchall()]
