@@ -16,7 +16,7 @@ override APPROVE := $(value APPROVE)
 override COUNT := $(value COUNT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
+.PHONY: help setup test test-faults lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
 	db-migrate-status db-migrate-list db-migration-deps db-validate db-drift bench clean
 
 help: ## list the targets
@@ -70,7 +70,10 @@ db-stop: $(STAMP) ## stop the embedded server
 	@$(NEWEL) server stop
 
 test: $(STAMP) ## run the test suite on a throwaway server
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4
+
+test-faults: $(STAMP) ## inject faults into runs at thousands of places; takes half an hour
+	@$(BIN)/python tests/faults/run.py
 
 bench: $(STAMP) ## measure against psql and the limits in docs; takes minutes
 	@$(BIN)/python bench/noop.py

@@ -15,7 +15,7 @@ from newel.migrate.plan import Step
 from newel.project.project import Project
 
 if TYPE_CHECKING:
-    from newel.migrate.approval import Proposal
+    from newel.migrate.policy.approval import Proposal
 
 
 class Report:

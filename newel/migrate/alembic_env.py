@@ -32,13 +32,13 @@ from newel.database.reach import reach
 from newel.errors import NewelError
 from newel.migrate import offline
 from newel.migrate.events import log_event
+from newel.migrate.execute.work import Work
 from newel.migrate.offline import Steps, revision_step
 from newel.migrate.plan import check_known
 from newel.migrate.request import Request, look
 from newel.migrate.run import run_request
 from newel.migrate.script import run_sql
 from newel.migrate.state import check_environment
-from newel.migrate.work import Work
 from newel.project.graph import Revision
 from newel.project.project import Project, load_project
 

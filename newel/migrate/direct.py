@@ -15,13 +15,13 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.errors import DependencyError
-from newel.migrate.approval import Ask
 from newel.migrate.events import Listener
+from newel.migrate.execute.work import Work
 from newel.migrate.plan import Step
+from newel.migrate.policy.approval import Ask
 from newel.migrate.request import Request, look
 from newel.migrate.run import run_request
 from newel.migrate.state import known_revisions
-from newel.migrate.work import Work
 from newel.project.graph import Revision
 from newel.project.project import Project
 

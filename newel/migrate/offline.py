@@ -18,7 +18,7 @@ from newel.errors import NewelError
 from newel.migrate.events import Listener
 from newel.migrate.plan import Step, plan, resolve
 from newel.migrate.planned import Planned, check_reversible, read_records
-from newel.migrate.policy import check_files
+from newel.migrate.policy.checks import check_files
 from newel.migrate.request import Request
 from newel.project.files import SqlFile
 from newel.project.graph import heads
@@ -193,6 +193,7 @@ $newel$;""",
 
 
 def _journal_row(values: Mapping[str, Any]) -> str:
+    values = {**values, "host": None}  # psql may run the script anywhere
     return (
         "RESET SESSION AUTHORIZATION; RESET ROLE;\n"
         f"INSERT INTO newel.journal ({', '.join(values)}, finished_at)\n"
@@ -201,6 +202,8 @@ def _journal_row(values: Mapping[str, Any]) -> str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"pg_catalog.decode('{value.hex()}', 'hex')"
     return str(value) if isinstance(value, int) else quote_literal(value)  # True is SQL's word as well
 
 

@@ -19,21 +19,21 @@ from newel.database.journal import tables, write
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
 from newel.errors import ConnectionFailed, Interrupted, NewelError, PermissionDenied
-from newel.migrate import approval
-from newel.migrate.approval import Ask, Proposal
-from newel.migrate.backup import back_up
 from newel.migrate.changes import check_unchanged
 from newel.migrate.events import Blocked, Listener, Losing, Noticed, TakingBack, Waiting
-from newel.migrate.failure import ids, record_failure, with_context, worded
-from newel.migrate.losses import estimate, losses
+from newel.migrate.execute.failure import ids, record_failure, with_context, worded
+from newel.migrate.execute.retry import is_worth_retrying
+from newel.migrate.execute.stop import interrupted, stoppable
+from newel.migrate.execute.work import Progress, Work, running, stamping
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned, plan_run, read_record
-from newel.migrate.policy import check_files, check_window
+from newel.migrate.policy import approval
+from newel.migrate.policy.approval import Ask, Proposal
+from newel.migrate.policy.backup import back_up
+from newel.migrate.policy.checks import check_files, check_window
+from newel.migrate.policy.losses import estimate, losses
+from newel.migrate.policy.takeback import to_take_back
 from newel.migrate.request import Request, look, pending_steps
-from newel.migrate.retry import is_worth_retrying
-from newel.migrate.stop import interrupted, stoppable
-from newel.migrate.takeback import to_take_back
-from newel.migrate.work import Progress, Work, running, stamping
 from newel.project.project import Project
 
 Driver = Callable[[Work], None]

@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from newel.errors import ConnectionFailed
-from newel.migrate.losses import Estimate, Loss, estimate, losses
+from newel.migrate.policy.losses import Estimate, Loss, estimate, losses
 from newel.project.directives import Directives
 from newel.project.files import SqlFile, list_files, read
 

@@ -14,10 +14,10 @@ import pytest
 from made import MadeProject, table
 
 from newel.errors import ConnectionFailed, FileMissing, NewelError, PermissionDenied
-from newel.migrate.approval import Proposal
 from newel.migrate.direct import run_direct
 from newel.migrate.events import BackedUp, Losing, StepFinished, TakingBack, Warned
 from newel.migrate.invoke import through_alembic
+from newel.migrate.policy.approval import Proposal
 from newel.migrate.request import Request
 from newel.project.files import read
 from newel.project.project import load_project

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TypeVar
 
 from newel.errors import NewelError
-from newel.migrate.stop import pause
+from newel.migrate.execute.stop import pause
 
 ATTEMPTS = 10
 """How often something is tried in all; the pauses between come to a minute, more or less."""

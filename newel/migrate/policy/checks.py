@@ -10,8 +10,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from newel.database.connection import session_sql
 from newel.errors import NewelError, PermissionDenied
 from newel.migrate.events import Listener, Warned
-from newel.migrate.losses import losses
 from newel.migrate.planned import Planned
+from newel.migrate.policy.losses import losses
 from newel.project.environments import Environment
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate

@@ -10,10 +10,10 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from newel.database.connection import mask, server_refusal
 from newel.database.journal import write
 from newel.errors import ConnectionFailed, DependencyError, NewelError
+from newel.migrate.execute.stop import interrupted
+from newel.migrate.execute.work import Progress
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned
-from newel.migrate.stop import interrupted
-from newel.migrate.work import Progress
 
 
 def worded(error: BaseException) -> BaseException:

@@ -6,8 +6,8 @@ run-time errors carry no position (PostgreSQL manual, "Multiple Statements in a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -15,9 +15,10 @@ import psycopg2
 from newel.database.journal import write
 from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
-from newel.migrate import doubt
-from newel.migrate.retry import Tell, retrying
-from newel.migrate.stop import held_back
+from newel.migrate.execute import doubt
+from newel.migrate.execute.doubt import Question
+from newel.migrate.execute.retry import Tell, retrying
+from newel.migrate.execute.stop import held_back
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
 from newel.project.statements import Statement, checksums, sets_session
@@ -133,15 +134,21 @@ def _run_autocommit(
     in_doubt: bool,
     tell: Tell,
 ) -> None:
-    question = doubt.question_of(statement)
-    if in_doubt and doubt.settle(cursor, question):
-        return
-    # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
-    if in_doubt or doubt.will_leave_a_trace(cursor, question):
-        write.begin_statement(cursor, execution, number)
-    cursor.execute("SELECT current_setting('lock_timeout')")
-    lock_timeout = cursor.fetchone()[0]
-    cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
+    question, where = doubt.question_of(statement), locate(file.data, statement.start, file.path)
+    with _patience(cursor, statement):
+        if in_doubt and doubt.settle(cursor, question):
+            return
+        doubt.require_no_leftovers(cursor, question, where)
+        # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
+        if in_doubt or doubt.will_leave_a_trace(cursor, question):
+            write.begin_statement(cursor, execution, number)
+        _run_outside(cursor, file, execution, statement, question, tell)
+        doubt.require_valid_index(cursor, question, where)
+
+
+def _run_outside(
+    cursor: Any, file: SqlFile, execution: int, statement: Statement, question: Question, tell: Tell
+) -> None:
     stopped = False
 
     def attempt() -> None:
@@ -158,8 +165,25 @@ def _run_autocommit(
         if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
             write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
-    cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
-    doubt.require_valid_index(cursor, question, locate(file.data, statement.start, file.path))
+
+
+@contextmanager
+def _patience(cursor: Any, statement: Statement) -> Iterator[None]:
+    """Let a CONCURRENTLY, and the DROP of what one left, wait for as long as it takes.
+
+    Nobody queues behind it, and giving up it would leave an INVALID index.
+    """
+    if not statement.concurrent:
+        yield
+        return
+    cursor.execute("SELECT current_setting('lock_timeout')")
+    lock_timeout = cursor.fetchone()[0]
+    cursor.execute("SET lock_timeout TO 0")
+    try:
+        yield
+    finally:
+        with suppress(psycopg2.Error):  # a lost connection
+            cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
 
 
 def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from newel.errors import NewelError, PermissionDenied
+from newel.migrate.execute.stop import interrupted
 from newel.migrate.plan import Command, Step
 from newel.migrate.planned import Planned
-from newel.migrate.policy import destroys
-from newel.migrate.stop import interrupted
+from newel.migrate.policy.checks import destroys
 from newel.project.environments import Policy
 
 SHORT = 16

@@ -10,8 +10,19 @@ from typing import Any, Literal
 
 from newel.database.connection import quote_identifier
 from newel.errors import Location, NewelError
-from newel.project.parser import kind_of, parse
+from newel.project.parser import enum_name, kind_of, parse
 from newel.project.statements import Statement
+
+_TABLES_OF = {
+    "REINDEX_OBJECT_INDEX": "SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%(name)s) "
+    "OR indexrelid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(name)s)))",
+    "REINDEX_OBJECT_TABLE": "SELECT to_regclass(%(name)s)::oid "
+    "UNION SELECT relid FROM pg_partition_tree(to_regclass(%(name)s))",
+    "REINDEX_OBJECT_SCHEMA": "SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace(%(name)s)",
+    "REINDEX_OBJECT_DATABASE": "SELECT oid FROM pg_class",
+    "REINDEX_OBJECT_SYSTEM": "SELECT oid FROM pg_class",
+}
+"""The tables that each sort of REINDEX works on, without the TOAST tables that belong to them."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +30,18 @@ class Question:
     """What to look for: the kind of object, its name, and whether the statement makes it or takes it away.
 
     An index to be made is looked for on its table (`parent`), since the search_path may hold another of its
-    name. The name of one to be dropped, and of tables, is as to_regclass() takes it.
+    name. The name of one to be dropped, and of tables, is as to_regclass() takes it. A REINDEX CONCURRENTLY names
+    what `parent` says, in the parser's words.
     """
 
-    kind: Literal["index", "database", "tablespace", "subscription", "partition", "repeatable"]
+    kind: Literal["index", "database", "tablespace", "subscription", "partition", "reindex", "repeatable"]
     name: str = ""
     makes: bool = True
     parent: str = ""
 
 
 def question_of(statement: Statement) -> Question:
-    """Derive the question from the parse tree. VACUUM, REINDEX and their like are simply run again."""
+    """Derive the question from the parse tree. VACUUM and its like are simply run again."""
     tree = parse(statement.text)
     match kind_of(tree):
         case "IndexStmt":
@@ -46,18 +58,28 @@ def question_of(statement: Statement) -> Question:
         case "AlterTableStmt":
             partition = getattr(tree.cmds[0].alter_table_cmd, "def").partition_cmd.name
             return Question("partition", _name_of(partition), makes=False, parent=_name_of(tree.relation))
+        case "ReindexStmt" if any(item.def_elem.defname == "concurrently" for item in tree.params):
+            whole = quote_identifier(tree.name)
+            name = _name_of(tree.relation) if tree.HasField("relation") else whole
+            return Question("reindex", name, parent=enum_name(tree, "kind"))
         case _:
             return Question("repeatable")
 
 
 def will_leave_a_trace(cursor: Any, question: Question) -> bool:
     """Say, before the statement runs, whether its effect can be told from what is there already."""
+    if question.kind == "reindex":
+        return not _left_by_reindex(cursor, question)
     return question.kind == "repeatable" or _exists(cursor, question) != question.makes
 
 
 def settle(cursor: Any, question: Question) -> bool:
     """Say whether the statement in doubt is done; clear away what it left half done so that it can run again."""
     if question.kind == "repeatable":
+        return False
+    if question.kind == "reindex":
+        for name in _left_by_reindex(cursor, question):
+            _drop_invalid(cursor, name)
         return False
     if question.kind == "index" and question.makes:
         index = _index_on_table(cursor, question)
@@ -68,6 +90,18 @@ def settle(cursor: Any, question: Question) -> bool:
         cursor.execute(f"ALTER TABLE {question.parent} DETACH PARTITION {question.name} FINALIZE")
         return True
     return _exists(cursor, question) == question.makes
+
+
+def require_no_leftovers(cursor: Any, question: Question, where: Location) -> None:
+    """Refuse to begin a REINDEX CONCURRENTLY where an earlier one was broken off: what it left is not newel's."""
+    found = _left_by_reindex(cursor, question) if question.kind == "reindex" else []
+    if found:
+        raise NewelError(
+            f"a REINDEX CONCURRENTLY was broken off before, and not by newel; it left INVALID: {', '.join(found)}",
+            where=where,
+            cure="Drop what it left, then run the same command again:  "
+            + "  ".join(f"DROP INDEX CONCURRENTLY {index};" for index in found),
+        )
 
 
 def require_valid_index(cursor: Any, question: Question, where: Location) -> None:
@@ -112,9 +146,30 @@ def _index_on_table(cursor: Any, question: Question) -> tuple[str, bool] | None:
     return (row[0], row[1]) if row else None
 
 
+def _left_by_reindex(cursor: Any, question: Question) -> list[str]:
+    """Return the INVALID indexes that a REINDEX CONCURRENTLY leaves when it is broken off, as SQL takes their names.
+
+    `_ccnew` is the new one that was not finished, `_ccold` the old one that was not dropped, with a number where
+    that name was taken (PostgreSQL manual, "Rebuilding Indexes Concurrently").
+    """
+    cursor.execute(_TABLES_OF[question.parent], {"name": question.name})
+    tables = [row[0] for row in cursor.fetchall()]
+    cursor.execute(
+        "SELECT c.oid::regclass::text FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid "
+        "WHERE NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND (x.indrelid = ANY (%(tables)s::oid[]) "
+        "OR x.indrelid IN (SELECT reltoastrelid FROM pg_class WHERE oid = ANY (%(tables)s::oid[]))) ORDER BY 1",
+        {"tables": tables},
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
 def _drop_invalid(cursor: Any, index: str) -> None:
     cursor.execute(
-        "SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass(%s)", (index,)
+        "SELECT p.pid FROM pg_stat_progress_create_index p "
+        "JOIN pg_index x ON x.indexrelid = to_regclass(%s) JOIN pg_class t ON x.indrelid IN (t.oid, t.reltoastrelid) "
+        "WHERE p.datname = current_database() AND (p.index_relid = x.indexrelid "
+        "OR (p.command LIKE 'REINDEX%%' AND p.relid IN (t.oid, t.reltoastrelid)))",
+        (index,),
     )
     row = cursor.fetchone()
     if row:

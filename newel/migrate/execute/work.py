@@ -13,7 +13,6 @@ from newel.database.connection import session_sql
 from newel.database.journal import write
 from newel.database.journal.state import DatabaseState
 from newel.errors import NewelError
-from newel.migrate import runner
 from newel.migrate.events import (
     Listener,
     Resumed,
@@ -24,9 +23,10 @@ from newel.migrate.events import (
     StepStarted,
     StoredSql,
 )
+from newel.migrate.execute import runner
+from newel.migrate.execute.retry import retrying
 from newel.migrate.plan import Step
 from newel.migrate.planned import Planned
-from newel.migrate.retry import retrying
 from newel.project.project import Project
 
 AutocommitBlock = Callable[[], AbstractContextManager[None]]
