@@ -11,11 +11,12 @@ from typing import Any
 
 from newel.cli.terminal import coloured, count, duration, print_json, print_table
 from newel.database.journal.executions import Execution, read_executions, read_interrupted
-from newel.database.journal.state import DatabaseState
+from newel.database.journal.state import AppliedRevision, DatabaseState
 from newel.database.journal.tables import JOURNAL
 from newel.database.lock import holder
 from newel.database.reach import is_there, reach
 from newel.errors import NewelError
+from newel.migrate.repair import changed_files
 from newel.migrate.request import look
 from newel.migrate.state import check_consistent, check_environment
 from newel.project.graph import Revision
@@ -28,6 +29,8 @@ def status(project: Project, args: argparse.Namespace) -> int:
     Raises what does not fit together, after the table.
     """
     state, unfinished, running = DatabaseState(), dict[str, Execution](), None
+    problem: NewelError | None = None
+    changed: set[str] = set()
     words = "no database yet; newel up makes it"
     if is_there(project.settings, project.root):
         reached = reach(project.settings, project.root, os.environ, create=False)
@@ -39,10 +42,19 @@ def status(project: Project, args: argparse.Namespace) -> int:
                 with connection.cursor() as cursor:
                     unfinished = {item.revision: item for item in read_interrupted(cursor, state)}
                 running = holder(connection)
+            problem = _problem(project, state)
+            if problem is None:
+                try:
+                    changed = {change.revision.id for change in changed_files(project, connection, state)}
+                except NewelError as error:  # a file that cannot be read
+                    problem = error
         finally:
             connection.close()
-    problem = _problem(project, state)
-    rows = [_status_row(revision, state, unfinished, running) for revision in project.environment_revisions]
+    applied = {item.revision: item for item in state.applied}
+    rows = [
+        _status_row(item, applied.get(item.id), unfinished.get(item.id), changed=item.id in changed)
+        for item in project.environment_revisions
+    ]
     known = {row["revision"] for row in rows}
     elsewhere = {revision.id for revision in project.revisions}
     rows += [
@@ -51,7 +63,7 @@ def status(project: Project, args: argparse.Namespace) -> int:
             "slug": item.slug,
             "state": f"applied, not in {project.settings.environment}"
             if item.revision in elsewhere
-            else "applied, not in this checkout",
+            else f"applied, not in this checkout; {'' if item.kept else 'no '}down SQL kept",
             "at": item.at,
         }
         for item in state.applied
@@ -79,8 +91,10 @@ def status(project: Project, args: argparse.Namespace) -> int:
                 for row in rows
             ],
         )
-        applied = len(rows) - pending
-        print(coloured(f"{count(applied, 'revision')} applied, {pending} not", "bold"))
+        print(coloured(f"{count(len(rows) - pending, 'revision')} applied, {pending} not", "bold"))
+        if changed:
+            ids = " ".join(sorted(changed))
+            print(f"Files changed after they were applied: {ids}. To see how:  newel repair")
         if running:
             print(f"A run is under way: {running}")
         for item in unfinished.values():
@@ -98,7 +112,6 @@ def status(project: Project, args: argparse.Namespace) -> int:
 def log(project: Project, args: argparse.Namespace) -> None:
     """Show the executions that the journal holds, newest first."""
     executions: list[Execution] = []
-    running = None
     if is_there(project.settings, project.root):
         reached = reach(project.settings, project.root, os.environ, create=False)
         connection = reached.connect()
@@ -107,7 +120,6 @@ def log(project: Project, args: argparse.Namespace) -> None:
             if JOURNAL in state.tables:
                 with connection.cursor() as cursor:
                     executions = list(read_executions(cursor, state, args.limit))
-                running = holder(connection)
         finally:
             connection.close()
     if args.json:
@@ -115,6 +127,10 @@ def log(project: Project, args: argparse.Namespace) -> None:
         return
     if not executions:
         print("Nothing has been executed yet.")
+        return
+    if args.long:
+        for item in executions:
+            _print_execution(item)
         return
     print_table(
         ("started", "revision", "", "way", "duration", "result", "by"),
@@ -125,7 +141,7 @@ def log(project: Project, args: argparse.Namespace) -> None:
                 item.slug,
                 item.direction,
                 duration(item.seconds),
-                _result(item, running),
+                _result(item),
                 item.executed_by,
             )
             for item in executions
@@ -136,6 +152,28 @@ def log(project: Project, args: argparse.Namespace) -> None:
             print(
                 f"{item.revision} {item.direction} failed at {_when(item.started_at)}: {_first(item.error)}"
             )
+
+
+def _print_execution(item: Execution) -> None:
+    """Print everything about an execution, a line each; what is not known has no line."""
+    print(coloured(f"{item.revision}_{item.slug} {item.direction}: {_result(item)}", "bold"))
+    for name, value in (
+        ("environment", item.environment),
+        ("started", _when(item.started_at)),
+        ("finished", _when(item.finished_at)),
+        ("duration", duration(item.seconds)),
+        ("statements", item.statements_done),
+        ("up file", item.up_checksum),
+        ("down file", item.down_checksum),
+        ("user", item.executed_by),
+        ("host", item.host),
+        ("program", item.application),
+        ("approval", item.approval),
+        ("error", (item.error or "").strip().replace("\n", "\n               ")),
+    ):
+        if value not in (None, ""):
+            print(f"  {name:<11}  {value}")
+    print()
 
 
 def history(project: Project, args: argparse.Namespace) -> None:
@@ -187,27 +225,30 @@ def _problem(project: Project, state: DatabaseState) -> NewelError | None:
 
 
 def _status_row(
-    revision: Revision, state: DatabaseState, unfinished: dict[str, Execution], running: str | None
+    revision: Revision,
+    applied: AppliedRevision | None,
+    execution: Execution | None,
+    *,
+    changed: bool,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"revision": revision.id, "slug": revision.slug, "branch": revision.branch}
-    applied = {item.revision: item for item in state.applied}.get(revision.id)
-    execution = unfinished.get(revision.id)
     if execution is not None:
         done = f", {count(execution.statements_done, 'statement')} done" if execution.statements_done else ""
-        what = _result(execution, running)
+        what = _result(execution)
         row |= {"state": f"{'applied, ' if applied else ''}{execution.direction} {what}{done}"}
         row |= {"at": applied.at if applied else None}
     elif applied is not None:
         row |= {"state": "applied (stamped)" if applied.stamped else "applied", "at": applied.at}
+        row["state"] += ", file changed" if changed else ""
     else:
         row |= {"state": "pending", "at": None}
     return row
 
 
-def _result(execution: Execution, running: str | None) -> str:
+def _result(execution: Execution) -> str:
     if execution.result != "started":
         return execution.result
-    return "running" if running else "interrupted"
+    return "running" if execution.running else "interrupted"
 
 
 def _when(at: datetime | None) -> str:

@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         )
     add("status", "show applied, pending and failed revisions")
     log = add("log", "show executions: revision, direction, when, how long, result")
+    log.add_argument("--long", action="store_true", help="show all that is known of each execution")
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     add("history", "show every revision, what it stands on and where it runs; reads no database")
     repair = add("repair", "show changed files of applied revisions, or record those that were reviewed")

@@ -15,39 +15,39 @@ from newel.project.project import Project
 
 
 def repair(project: Project, args: argparse.Namespace) -> int:
-    """Show every changed file, or record the named revisions' files as reviewed. Ends with 1 if any is left."""
+    """Record the named revisions' files as reviewed; without any, show every changed file, and end with 1."""
     reached = reach(project.settings, project.root, os.environ, create=False)
     connection = reached.connect()
+    recorded: list[Change] = []
     try:
-        recorded = (
-            record_reviewed(
-                project,
-                connection,
-                args.revisions,
-                lambda who: print(f"waiting for another run: {who}", file=sys.stderr),
-            )
-            if args.revisions
-            else []
-        )
+        if args.revisions:
+            recorded = record_reviewed(project, connection, args.revisions, _waiting)
         left = changed_files(project, connection, look(connection))
     finally:
         connection.close()
     if args.json:
         print_json({"recorded": _documents(recorded), "changed": _documents(left)})
-        return 1 if left else 0
-    for change in recorded or left:
-        print(f"{change.path}: changed since {change.revision.id} was applied")
-        if change.difference:
-            print(change.difference)
+    else:
+        _print(project.settings.environment, args.revisions, recorded, left)
+    return 1 if left and not args.revisions else 0
+
+
+def _print(environment: str, named: list[str], recorded: list[Change], left: list[Change]) -> None:
+    for change in recorded if named else left:
+        print(f"{change.path}: changed after {change.revision.id} was applied\n{change.difference}")
     if recorded:
         print(f"Recorded as reviewed: {_ids(recorded)}. Nothing was run.")
+    elif named or not left:
+        print(f"{environment}: {'they are' if named else 'every file is'} as applied; nothing to record")
     if left:
+        still = "still changed" if named else "changed"
         print(
-            f"{count(len(left), 'file')} changed. Once reviewed, record what they say:  newel repair {_ids(left)}"
+            f"{count(len(left), 'file')} {still}. Once reviewed, record what they say:  newel repair {_ids(left)}"
         )
-    elif not recorded:
-        print(f"{project.settings.environment}: every file is as it was applied")
-    return 1 if left else 0
+
+
+def _waiting(holder: str) -> None:
+    print(f"waiting for another run: {holder}", file=sys.stderr)
 
 
 def _ids(changes: list[Change]) -> str:

@@ -26,12 +26,13 @@ Advisory locks are a database's own, and a database's version table belongs to o
 for the project too, whatever folder the checkout lies in.
 """
 
-_IS_LOCK = f"""\
+IS_LOCK = f"""\
 l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
    AND (l.classid::bigint << 32 | l.objid::bigint) = {KEY}"""
+"""A condition in SQL: the row `l` of pg_locks is the lock, held."""
 
-HELD = f"EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = pg_catalog.pg_backend_pid() AND {_IS_LOCK})"
+HELD = f"EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = pg_catalog.pg_backend_pid() AND {IS_LOCK})"
 """A condition in SQL: the server process that answers holds the lock."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -67,7 +68,7 @@ def holder(connection: Connection) -> str | None:
             SELECT l.pid, coalesce(nullif(a.application_name, ''), 'an unnamed application'),
                    to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')
               FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
-             WHERE {_IS_LOCK}
+             WHERE {IS_LOCK}
             """
         )
         row = cursor.fetchone()

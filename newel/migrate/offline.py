@@ -184,6 +184,7 @@ $newel$;""",
 
 
 def _journal_row(values: Mapping[str, Any]) -> str:
+    values = {**values, "host": None}  # psql may run the script anywhere
     return (
         "RESET SESSION AUTHORIZATION; RESET ROLE;\n"
         f"INSERT INTO newel.journal ({', '.join(values)}, finished_at)\n"
@@ -192,6 +193,8 @@ def _journal_row(values: Mapping[str, Any]) -> str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"pg_catalog.decode('{value.hex()}', 'hex')"
     return str(value) if isinstance(value, int) else quote_literal(value)  # True is SQL's word as well
 
 

@@ -94,7 +94,7 @@ def _stored_records(connection: Connection, steps: Sequence[Step]) -> dict[str, 
     records = {}
     for step in steps:
         text = texts[step.revision.id]
-        file = sql_file(step.revision.down, (text.down or "").encode())
+        file = sql_file(step.revision.down, text.down or b"")
         file = replace(file, transactional=file.transactional and text.down_transactional is not False)
         records[step.revision.id] = Record(step.revision, None, file)
     return records

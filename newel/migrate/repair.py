@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from newel.database.connection import server_refusal
 from newel.database.journal import tables, write
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
@@ -21,22 +23,22 @@ from newel.project.project import Project
 def changed_files(project: Project, connection: Connection, state: DatabaseState) -> list[Change]:
     """Return the files of applied revisions that say something else than what was applied, renamed ones included.
 
-    Raises NewelError for a database of another environment, DependencyError for one that holds unknown revisions.
+    A journal of newel 0.1.0 keeps too little to tell more than the name. Raises NewelError for a database of
+    another environment.
     """
     check_environment(project, state, changes=False)
-    if not state.applied or state.first_form:
-        return []
     slugs = {item.revision: item.slug for item in state.applied}
     applied = [item for item in project.environment_revisions if item.id in slugs]
-    renamed = [
-        Change(item, item.up, f"applied as {item.id}_{slugs[item.id]}")
+    changes = [
+        Change(item, item.up, f"It was applied as {item.id}_{slugs[item.id]}.")
         for item in applied
         if slugs[item.id] != item.slug
     ]
-    with connection.cursor() as cursor:
-        changes = find_changes(project.root, cursor, applied)
-    connection.rollback()
-    return [*renamed, *changes]
+    if applied and not state.first_form:
+        with connection.cursor() as cursor:
+            changes += find_changes(project.root, cursor, applied)
+        connection.rollback()
+    return changes
 
 
 def record_reviewed(
@@ -44,22 +46,28 @@ def record_reviewed(
 ) -> list[Change]:
     """Record the files of the named revisions as the ones that hold from now on; return what had changed.
 
-    Raises DependencyError for a revision that is not applied, and NewelError for one that is none.
+    Raises DependencyError for a revision that is not applied and for a checkout that lacks one that is,
+    PermissionDenied for a user who may not write the journal, and NewelError for a number that is no revision's.
     """
     wanted = [find_revision(project.environment_revisions, number) for number in numbers]
     locking = project.environments.locking
     with migration_lock(connection, locking.timeout_seconds if locking.enabled else None, waiting):
         state = look(connection)
+        changes = [item for item in changed_files(project, connection, state) if item.revision.id in wanted]
         check_known(project.environment_revisions, state.applied_ids)
         for number in wanted:
             if number not in state.applied_ids:
                 raise DependencyError(f"{number} is not applied here, so nothing of it is recorded")
-        changes = [
-            change for change in changed_files(project, connection, state) if change.revision.id in wanted
-        ]
-        with connection.cursor() as cursor:
-            tables.check_writers(cursor)
-            for revision in {change.revision.id: change.revision for change in changes}.values():
-                write.repair(cursor, read_record(project, revision), project.settings.environment)
-        connection.commit()
+        revisions = {change.revision.id: change.revision for change in changes}.values()
+        records = [read_record(project, revision) for revision in revisions]
+        if records:
+            try:
+                with connection.cursor() as cursor:
+                    tables.create_missing(cursor, state.tables, first_form=state.first_form)
+                    tables.check_writers(cursor)
+                    for record in records:
+                        write.repair(cursor, record, project.settings.environment)
+                connection.commit()
+            except psycopg2.Error as error:
+                raise server_refusal(error, "cannot record it") from error
         return changes

@@ -6,8 +6,8 @@ run-time errors carry no position (PostgreSQL manual, "Multiple Statements in a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -16,7 +16,6 @@ from newel.database.journal import write
 from newel.database.journal.state import HalfDone
 from newel.errors import ConnectionFailed, DependencyError, Location, NewelError, PermissionDenied
 from newel.migrate import doubt
-from newel.migrate.doubt import Question
 from newel.migrate.retry import Tell, retrying
 from newel.migrate.stop import held_back
 from newel.project.files import SqlFile
@@ -135,27 +134,20 @@ def _run_autocommit(
     tell: Tell,
 ) -> None:
     question, where = doubt.question_of(statement), locate(file.data, statement.start, file.path)
-    cursor.execute("SELECT current_setting('lock_timeout')")
-    lock_timeout = cursor.fetchone()[0]
-    cursor.execute("SET lock_timeout TO 0")  # a CONCURRENTLY that gives up leaves an INVALID index
-    if not (in_doubt and doubt.settle(cursor, question)):
-        doubt.require_no_leftovers(cursor, question, where)
-        # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
-        if in_doubt or doubt.will_leave_a_trace(cursor, question):
-            write.begin_statement(cursor, execution, number)
-        _run_outside(cursor, file, execution, statement, question, tell)
-        doubt.require_valid_index(cursor, question, where)
-    cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
-
-
-def _run_outside(
-    cursor: Any, file: SqlFile, execution: int, statement: Statement, question: Question, tell: Tell
-) -> None:
+    if in_doubt:
+        with _patience(cursor, statement):
+            if doubt.settle(cursor, question):
+                return
+    doubt.require_no_leftovers(cursor, question, where)
+    # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
+    if in_doubt or doubt.will_leave_a_trace(cursor, question):
+        write.begin_statement(cursor, execution, number)
     stopped = False
 
     def attempt() -> None:
-        if not (stopped and doubt.settle(cursor, question)):
-            _execute(cursor, file, statement)
+        with _patience(cursor, statement):
+            if not (stopped and doubt.settle(cursor, question)):
+                _execute(cursor, file, statement)
 
     def leave() -> None:
         nonlocal stopped
@@ -167,6 +159,23 @@ def _run_outside(
         if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
             write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
         raise
+    doubt.require_valid_index(cursor, question, where)
+
+
+@contextmanager
+def _patience(cursor: Any, statement: Statement) -> Iterator[None]:
+    """Let a CONCURRENTLY wait for as long as it takes: nobody queues behind it, and giving up it leaves a ruin."""
+    if not statement.concurrent:
+        yield
+        return
+    cursor.execute("SELECT current_setting('lock_timeout')")
+    lock_timeout = cursor.fetchone()[0]
+    cursor.execute("SET lock_timeout TO 0")
+    try:
+        yield
+    finally:
+        with suppress(psycopg2.Error):  # a lost connection
+            cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
 
 
 def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:

@@ -50,6 +50,8 @@ class Statement:
     line: int
     keyword: str
     needs_autocommit: bool = False
+    concurrent: bool = False
+    """It says CONCURRENTLY: it blocks nobody while it waits, and leaves something half done if it gives up."""
     copy_data: tuple[int, int] | None = None
 
     @property
@@ -136,7 +138,7 @@ def _statement(
 ) -> Statement:
     word = _WORD.match(data, start, end)
     keyword = word.group().upper() if word else b""
-    needs_autocommit = False
+    needs_autocommit = concurrent = False
     if keyword in _WORTH_A_TREE:
         text = data[start:end].decode("utf-8")
         tree = parse(text)
@@ -172,16 +174,33 @@ def _statement(
         if kind == "DiscardStmt" and enum_name(tree, "target") == "DISCARD_ALL":
             what = "DISCARD ALL would give up the lock that keeps other runs away"
             raise _refused(data, path, start, what, "Use RESET ALL, DISCARD TEMP or DISCARD PLANS.")
-        needs_autocommit = _needs_autocommit(kind, tree) if kind else bool(_CONCURRENT_INDEX.match(text))
-    return Statement(data, start, end, line, keyword.decode(), needs_autocommit, copy_data)
+        concurrent = _is_concurrent(kind, tree) if kind else bool(_CONCURRENT_INDEX.match(text))
+        needs_autocommit = concurrent or _needs_autocommit(kind, tree)
+    return Statement(data, start, end, line, keyword.decode(), needs_autocommit, concurrent, copy_data)
 
 
 def _refused(data: bytes, path: str, at: int, what: str, cure: str | None) -> NewelError:
     return NewelError(what, where=locate(data, at, path), excerpt=excerpt(data, at), cure=cure)
 
 
+def _is_concurrent(kind: str, tree: Any) -> bool:
+    match kind:
+        case "IndexStmt" | "DropStmt":
+            return bool(tree.concurrent)
+        case "ReindexStmt":
+            return any(item.def_elem.defname == "concurrently" for item in tree.params)
+        case "AlterTableStmt":
+            return any(
+                command.alter_table_cmd.HasField("def")
+                and getattr(command.alter_table_cmd, "def").partition_cmd.concurrent
+                for command in tree.cmds
+            )
+        case _:
+            return False
+
+
 def _needs_autocommit(kind: str, tree: Any) -> bool:
-    """Say whether PostgreSQL refuses the statement in a transaction block.
+    """Say whether PostgreSQL refuses the statement in a transaction block, beside those that say CONCURRENTLY.
 
     These are the callers of PreventInTransactionBlock() in PostgreSQL's src/backend. REINDEX and CLUSTER of a
     partitioned table are refused too, which only the catalog knows: such a file says no-transaction itself.
@@ -194,25 +213,15 @@ def _needs_autocommit(kind: str, tree: Any) -> bool:
             "CreatedbStmt" | "DropdbStmt" | "CreateTableSpaceStmt" | "DropTableSpaceStmt" | "AlterSystemStmt"
         ):
             return True
-        case "IndexStmt":
-            return bool(tree.concurrent)
-        case "DropStmt":
-            return bool(tree.concurrent)
         case "ReindexStmt":
             whole = ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
-            return "concurrently" in options or enum_name(tree, "kind") in whole
+            return enum_name(tree, "kind") in whole
         case "ClusterStmt":
             return not tree.HasField("relation")
         case "AlterDatabaseStmt":
             return "tablespace" in options
         case "CreateSubscriptionStmt" | "DropSubscriptionStmt" | "AlterSubscriptionStmt":
             return True
-        case "AlterTableStmt":
-            return any(
-                command.alter_table_cmd.HasField("def")
-                and getattr(command.alter_table_cmd, "def").partition_cmd.concurrent
-                for command in tree.cmds
-            )
         case _:
             return False
 

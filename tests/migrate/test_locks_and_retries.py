@@ -216,3 +216,23 @@ def test_a_session_that_lost_its_lock_stops_with_the_way_round_a_pooling_proxy(m
 
 def test_the_default_lock_timeout_is_two_seconds(made):
     assert load_project(made.root, {}, "development").environment.policy.lock_timeout == "2s"
+
+
+def test_a_statement_that_blocks_others_gives_way_also_where_it_needs_no_transaction(
+    quick, database, rows, holding
+):
+    quick.run("upgrade", "head", database.engine())
+    quick.pair("000002_two", "VACUUM FULL one;\nINSERT INTO one VALUES (2);\n")
+    let_go = holding("LOCK TABLE one IN ACCESS SHARE MODE")
+    events = run(quick, database, Retrying, let_go)
+    assert "lock timeout" in next(item.reason for item in events if isinstance(item, Retrying))
+    assert rows(database, "SELECT id FROM one ORDER BY id") == [(1,), (2,)]
+
+
+def test_an_index_that_is_built_concurrently_waits_for_as_long_as_it_takes(quick, database, rows, holding):
+    quick.run("upgrade", "head", database.engine())
+    quick.pair("000002_two", "CREATE INDEX CONCURRENTLY i ON one (id);\n")
+    let_go = holding("INSERT INTO one VALUES (9)")
+    events = run(quick, database, Blocked, let_go)  # told after 0.5 s at the earliest, five times lock_timeout
+    assert not [item for item in events if isinstance(item, Retrying)]
+    assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [(True,)]

@@ -121,7 +121,8 @@ def test_a_journal_of_the_first_form_is_brought_up_to_date(made, database, rows)
     rows(database, "ALTER TABLE newel.journal RENAME up_checksum TO checksum")
     made.run("upgrade", "head", database.engine())
     assert rows(
-        database, "SELECT revision, up_checksum IS NOT NULL, down_sql FROM newel.journal ORDER BY id"
+        database,
+        "SELECT revision, up_checksum IS NOT NULL, convert_from(down_sql, 'UTF8') FROM newel.journal ORDER BY id",
     ) == [
         ("000001", True, None),
         ("000002", True, "DROP TABLE two;\n"),

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from newel.database.journal.state import DatabaseState, Direction
+from newel.database.lock import IS_LOCK
 
 Result = Literal["started", "applied", "rolled back", "failed", "stamped", "repaired"]
 
@@ -15,7 +16,10 @@ _FIRST_FORM = (
     "id, revision, slug, direction, environment, result, started_at, finished_at, statements_done, error, "
     "executed_by, application"
 )
-_COLUMNS = f"{_FIRST_FORM}, host, up_checksum, down_checksum, approval"
+_COLUMNS = (
+    f"{_FIRST_FORM}, host, up_checksum, down_checksum, approval, result = 'started' "
+    f"AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = backend AND {IS_LOCK})"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Execution:
     up_checksum: str | None = None
     down_checksum: str | None = None
     approval: str | None = None
+    running: bool = False
+    """The server process that began it holds the lock; one that is started and not running was interrupted."""
 
     @property
     def seconds(self) -> float | None:

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from newel.database.journal.state import LAST_RECORDED
 from newel.project.files import SqlFile
 from newel.project.graph import Revision
 
 UP_TEXT_LIMIT = 1024 * 1024
 """Bytes up to which the text of an up file is kept; of a larger one, the checksum of its statements."""
 
-_LAST = (
-    "SELECT DISTINCT ON (revision) * FROM newel.journal WHERE result IN ('applied', 'stamped', 'repaired') "
-    "AND direction = 'up' AND revision = ANY (%s) ORDER BY revision, id DESC"
-)
+_OF_REVISIONS = f"FROM ({LAST_RECORDED}) recorded WHERE revision = ANY (%s)"
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class Record:
             "depends_on": self.revision.depends_on,
             "up_checksum": up.checksum if up else None,
             "down_checksum": down.checksum,
-            "up_sql": up.text if up and len(up.data) <= UP_TEXT_LIMIT else None,
-            "down_sql": down.text,
+            "up_sql": up.data if up and len(up.data) <= UP_TEXT_LIMIT else None,
+            "down_sql": down.data,
             "down_transactional": down.transactional,
         }
 
@@ -56,24 +54,31 @@ class Checksums:
 
 @dataclass(frozen=True)
 class Texts:
-    """The recorded texts of an applied revision's files, and whether the down file runs in one transaction."""
+    """The recorded contents of an applied revision's files, and whether the down file runs in one transaction."""
 
-    up: str | None
-    down: str | None
+    up: bytes | None
+    down: bytes | None
     down_transactional: bool | None
 
 
 def read_checksums(cursor: Any, revisions: Sequence[str]) -> Mapping[str, Checksums]:
     """Return the recorded checksums of applied revisions by id."""
     cursor.execute(
-        f"SELECT revision, up_checksum, down_checksum, done_checksum FROM ({_LAST}) last", (list(revisions),)
+        f"SELECT revision, up_checksum, down_checksum, done_checksum {_OF_REVISIONS}", (list(revisions),)
     )
     return {row[0]: Checksums(*row[1:]) for row in cursor.fetchall()}
 
 
 def read_texts(cursor: Any, revisions: Sequence[str]) -> Mapping[str, Texts]:
-    """Return the recorded texts of applied revisions by id."""
+    """Return the recorded contents of applied revisions by id."""
     cursor.execute(
-        f"SELECT revision, up_sql, down_sql, down_transactional FROM ({_LAST}) last", (list(revisions),)
+        f"SELECT revision, up_sql, down_sql, down_transactional {_OF_REVISIONS}", (list(revisions),)
     )
-    return {row[0]: Texts(*row[1:]) for row in cursor.fetchall()}
+    return {
+        revision: Texts(_bytes(up), _bytes(down), down_transactional)
+        for revision, up, down, down_transactional in cursor.fetchall()
+    }
+
+
+def _bytes(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)

@@ -10,15 +10,17 @@ from newel.database.journal.tables import IS_FIRST_FORM, JOURNAL, MARKER, TABLES
 
 Direction = Literal["up", "down"]
 
-_APPLIED = """\
+LAST_RECORDED = """\
+SELECT DISTINCT ON (revision) * FROM newel.journal
+ WHERE result IN ('applied', 'stamped', 'repaired') AND direction = 'up' ORDER BY revision, id DESC"""
+"""The rows that hold what is recorded of each revision: the last one in which it was applied, stamped or repaired."""
+
+_APPLIED = f"""\
   FROM (SELECT DISTINCT ON (revision) * FROM newel.journal
-         WHERE result IN ('applied', 'rolled back', 'stamped') ORDER BY revision, id DESC) a
-       LEFT JOIN (SELECT DISTINCT ON (revision) * FROM newel.journal
-                   WHERE result = 'repaired' ORDER BY revision, id DESC) r ON r.revision = a.revision AND r.id > a.id
- WHERE a.direction = 'up' ORDER BY a.id"""
-_KEPT = """\
-coalesce(r.branch, a.branch), coalesce(r.down_revision, a.down_revision), coalesce(r.depends_on, a.depends_on),
-coalesce(r.down_sql, a.down_sql) IS NOT NULL"""
+         WHERE result IN ('applied', 'rolled back', 'stamped') ORDER BY revision, id DESC) last
+       JOIN ({LAST_RECORDED}) recorded USING (revision)
+ WHERE last.direction = 'up' ORDER BY last.id"""
+_KEPT = "recorded.branch, recorded.down_revision, recorded.depends_on, recorded.down_sql IS NOT NULL"
 _NOTHING_KEPT = "NULL, NULL, NULL, false"
 
 HALF_DONE = """\
@@ -94,7 +96,7 @@ def read_state(cursor: Any) -> DatabaseState:
         version_rows = frozenset(row[0] for row in cursor.fetchall())
     if JOURNAL in found:
         cursor.execute(
-            "SELECT a.revision, coalesce(r.slug, a.slug), a.finished_at, a.result = 'stamped', "
+            "SELECT revision, recorded.slug, last.finished_at, last.result = 'stamped', "
             f"{_NOTHING_KEPT if first_form else _KEPT} {_APPLIED}"
         )
         applied = tuple(AppliedRevision(*row) for row in cursor.fetchall())

@@ -24,11 +24,14 @@ KEPT_COLUMNS = {
     "depends_on": "text",
     "up_checksum": "text",
     "down_checksum": "text",
-    "up_sql": "text",
-    "down_sql": "text",
+    "up_sql": "bytea",
+    "down_sql": "bytea",
     "down_transactional": "boolean",
 }
-"""What the journal keeps of the revision itself, beside the execution; see records.py."""
+"""What the journal keeps of the revision itself, beside the execution; see records.py.
+
+The files are kept as bytes: a comment may hold letters that the encoding of the database lacks.
+"""
 
 _ADDED = {**KEPT_COLUMNS, "approval": "text", "backend": "integer DEFAULT pg_backend_pid()", "host": "text"}
 """The columns that a journal made by newel 0.1.0 lacks."""
