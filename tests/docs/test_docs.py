@@ -30,6 +30,7 @@ MARKDOWN = (
     "docs/environments.md",
     "docs/file-format.md",
     "docs/reference.md",
+    "docs/reliability.md",
     "docs/rules/destructive.md",
     "examples/user_service/README.md",
 )
