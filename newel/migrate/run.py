@@ -56,14 +56,17 @@ def run_request(
     Raises NewelError and its kinds; what was applied before a failure stays, and the error says so.
     """
     try:
-        with stoppable(), _notices(connection, listener):
+        with stoppable(), _ours(connection, listener):
             state = look(connection)
             if _something_to_do(project, state, request):
                 approved = _approved(project, request, connection, state, listener, ask)
                 locking = project.environments.locking
                 seconds = locking.timeout_seconds if locking.enabled else None
                 with migration_lock(connection, seconds, lambda holder: listener(Waiting(holder))):
-                    _run(project, request, connection, listener, drive, approved)
+                    try:
+                        _run(project, request, connection, listener, drive, approved)
+                    finally:
+                        _reset(connection)
     except KeyboardInterrupt as stop:
         raise interrupted(stop) from stop
     except psycopg2.Error as error:
@@ -110,7 +113,7 @@ def _run(
         if is_worth_retrying(failure) and seen.last:
             failure.cure = "\n".join(("Blocked by:", *_words(seen.last), failure.cure or ""))
         takes_back = policy.auto_rollback_on_failure and any(step.direction == "up" for step in progress.done)
-        with_context(failure, progress, planned, stays=not takes_back)
+        with_context(failure, progress, stays=not takes_back)
         if takes_back:
             words = _take_back(project, connection, listener, drive, planned, progress.done, failure)
             failure.cure = f"{failure.cure}\n{words}"
@@ -277,11 +280,26 @@ def _prepare(project: Project, connection: Connection, state: DatabaseState, req
 
 
 @contextmanager
-def _notices(connection: Connection, listener: Listener) -> Iterator[None]:
-    """Tell the listener of every notice; a connection handed over gets its own list back."""
-    before = connection.notices
+def _ours(connection: Connection, listener: Listener) -> Iterator[None]:
+    """Tell the listener of every notice, and let each revision have its transaction.
+
+    A connection handed over gets its own list of notices back, and its autocommit mode.
+    """
+    notices, autocommit = connection.notices, connection.autocommit
     connection.notices = Notices(lambda text: listener(Noticed(text)))
+    connection.autocommit = False
     try:
         yield
     finally:
-        connection.notices = before
+        connection.notices = notices
+        with suppress(psycopg2.Error):  # a lost connection
+            connection.autocommit = autocommit
+
+
+def _reset(connection: Connection) -> None:
+    """Take the files' settings and roles from the session: a connection handed over goes on in its owner's pool."""
+    with suppress(psycopg2.Error):  # a lost connection has lost them as well
+        connection.rollback()
+        with connection.cursor() as cursor:
+            cursor.execute(session_sql(()))
+        connection.commit()

@@ -212,3 +212,25 @@ def test_a_stop_by_ctrl_c_is_a_failure_with_the_statements_done(made, database, 
         run_direct(project, Request("upgrade", "head"), connection, stop)
     connection.close()
     assert outlines(journal) == [("000001", "up", "failed", 1)]
+
+
+@pytest.mark.parametrize("setting", ["SET ROLE pg_monitor", "SET default_transaction_read_only TO on"])
+def test_what_a_file_sets_does_not_keep_its_failure_or_success_out_of_the_journal(
+    made, database, journal, setting
+):
+    path = made.pair("000001_one", f"CREATE TABLE t ();\nVACUUM t;\n{setting};\nSELECT 1/0;\n")
+    with pytest.raises(NewelError, match="division by zero"):
+        made.run("upgrade", "head", database.engine())
+    path.write_text(f"CREATE TABLE t ();\nVACUUM t;\n{setting};\n")
+    made.run("upgrade", "head", database.engine())
+    assert outlines(journal) == [("000001", "up", "failed", 3), ("000001", "up", "applied", 3)]
+
+
+def test_a_failure_that_cites_letters_which_the_databases_encoding_lacks_is_recorded(
+    made, new_database, rows
+):
+    database = new_database(encoding="LATIN1")
+    made.pair("000001_one", "SELECT '\u0416';\n")
+    with pytest.raises(NewelError, match="no equivalent"):
+        made.run("upgrade", "head", database.engine())
+    assert rows(database, r"SELECT result, error LIKE '%\\u0416%' FROM newel.journal") == [("failed", True)]

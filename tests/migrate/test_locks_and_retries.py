@@ -204,6 +204,32 @@ def test_a_signal_ends_the_run_behind_the_statement_and_says_what_was_applied(
     assert rows(database, "SELECT count(*) FROM two") == [(1,)]
 
 
+def test_a_signal_is_not_lost_in_a_notice_of_the_statement(made, database, rows):
+    """The driver drops what is raised while it hands on a notice, and there Python sees the signal first."""
+    block = "DO $$ BEGIN PERFORM pg_advisory_lock(7); RAISE NOTICE 'done'; END $$;\n"
+    made.pair("000001_one", f"CREATE TABLE one (id int);\n{block}CREATE TABLE two (id int);\n")
+    other = database.connect()
+    rows_of = other.cursor()
+    rows_of.execute("SELECT pg_advisory_lock(7)")
+
+    def stop() -> None:
+        waiting = 0
+        while not waiting:
+            rows_of.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            waiting = rows_of.rowcount
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+        rows_of.execute("SELECT pg_advisory_unlock(7)")
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(NewelError, match="interrupted"):
+        made.run("upgrade", "head", database.engine())
+    thread.join()
+    assert rows(database, "SELECT to_regclass('one'), (SELECT result FROM newel.journal)") == [
+        (None, "failed")
+    ]
+
+
 def test_a_session_that_lost_its_lock_stops_with_the_way_round_a_pooling_proxy(made, database, rows):
     made.pair("000001_one", "CREATE TABLE one (id int);\nSELECT pg_advisory_unlock_all();\n")
     made.pair("000002_two", *table("two"))

@@ -141,6 +141,15 @@ def test_a_half_done_file_that_could_run_in_a_transaction_now_is_not_run_from_it
     assert rows(database, "SELECT a FROM t") == [(1,)]
 
 
+def test_a_half_done_file_that_could_run_in_a_transaction_now_is_not_said_to_be_rolled_back(made, database):
+    path = made.pair("000001_one", "-- newel: no-transaction\nCREATE TABLE t (a int);\nSELECT 1/0;\n")
+    for _ in range(2):
+        with pytest.raises(NewelError, match="division by zero") as caught:
+            made.run("upgrade", "head", database.engine())
+        assert "its statements before this one stay" in str(caught.value.cure)
+        path.write_text("CREATE TABLE t (a int);\nSELECT 1/0;\n")
+
+
 def test_what_another_run_is_doing_now_is_not_called_half_done(made, database, rows, half_up):
     heard: list[object] = []
     holder = database.connect()
@@ -333,6 +342,45 @@ def test_an_index_of_ones_own_that_failed_is_built_again_once_the_cause_is_mende
     rows(database, "DELETE FROM t WHERE ctid = (SELECT max(ctid) FROM t) RETURNING 1")
     made.run("upgrade", "head", database.engine())
     assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [(True,)]
+
+
+def test_an_index_of_ones_own_that_failed_is_gone_even_if_the_mended_file_builds_another(
+    made, database, rows
+):
+    made.pair("000001_one", "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (1);\n")
+    made.pair("000002_two", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);\n")
+    with pytest.raises(NewelError, match="23505"):
+        made.run("upgrade", "head", database.engine())
+    made.pair("000002_two", "CREATE INDEX CONCURRENTLY j ON t (a);\n")
+    made.run("upgrade", "head", database.engine())
+    assert rows(
+        database, "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 't'::regclass"
+    ) == [("j", True)]
+
+
+def test_an_index_of_somebody_else_that_is_invalid_outlives_a_refused_build(made, database, rows):
+    made.pair("000001_one", "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (1);\n")
+    made.pair("000002_two", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);\n")
+    made.run("upgrade", "1", database.engine())
+    with pytest.raises(psycopg2.Error), database.connect().cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)")
+    with pytest.raises(NewelError, match="42P07"):
+        made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [(False,)]
+
+
+@pytest.mark.parametrize("statement", ["REINDEX TABLE p", "REINDEX INDEX i", "CLUSTER p USING i"])
+def test_what_only_the_catalog_knows_to_need_no_transaction_runs_outside_one(made, database, rows, statement):
+    made.pair(
+        "000001_one",
+        "CREATE TABLE p (a int) PARTITION BY LIST (a);\nCREATE TABLE q PARTITION OF p DEFAULT;\n"
+        "CREATE INDEX i ON p (a);\n",
+    )
+    made.pair("000002_two", f"-- newel: no-transaction\n{statement};\n")
+    made.run("upgrade", "1", database.engine())
+    before = rows(database, "SELECT pg_relation_filenode('q_a_idx')")
+    made.run("upgrade", "head", database.engine())
+    assert rows(database, "SELECT pg_relation_filenode('q_a_idx')") != before
 
 
 @pytest.mark.parametrize(

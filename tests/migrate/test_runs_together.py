@@ -10,6 +10,7 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 from made import MadeProject, table
+from sqlalchemy import create_engine
 
 from newel.database.lock import KEY, migration_lock
 from newel.errors import DependencyError, NewelError
@@ -99,6 +100,48 @@ def test_a_connection_handed_over_by_engine_begin_works(made, database, rows):
     with database.engine().begin() as connection:
         made.run("upgrade", "head", connection)
     assert rows(database, "SELECT to_regclass('one') IS NOT NULL") == [(True,)]
+
+
+@pytest.fixture
+def pooled(database):
+    """Make an engine that keeps its connection: `pooled(isolation_level)`."""
+    made = []
+
+    def make(level: str):
+        params = database.server.params(database.name)
+        made.append(
+            create_engine("postgresql+psycopg2://", connect_args=params, isolation_level=level, pool_size=1)
+        )
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE"])
+def test_a_revision_is_one_transaction_whatever_the_isolation_level_of_the_engine(
+    made, database, rows, pooled, level
+):
+    path = made.pair("000001_one", "CREATE TABLE one (id int);\nSELECT 1/0;\n")
+    with pytest.raises(NewelError, match="division by zero"):
+        made.run("upgrade", "head", pooled(level))
+    assert rows(database, "SELECT to_regclass('one')") == [(None,)]
+    path.write_text("CREATE TABLE one (id int);\n")
+    made.run("upgrade", "head", pooled(level))
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "READ COMMITTED"])
+def test_a_pooled_connection_comes_back_without_the_settings_and_roles_of_the_files(made, pooled, level):
+    made.pair("000001_one", "SET search_path TO nowhere;\nSET ROLE pg_monitor;\n")
+    engine = pooled(level)
+    made.run("upgrade", "head", engine)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT current_user = session_user, current_setting('search_path'), current_setting('lock_timeout')"
+        ).all()
+        autocommit = connection.connection.dbapi_connection.autocommit
+    assert (found, autocommit) == ([(True, '"$user", public', "0")], level == "AUTOCOMMIT")
 
 
 def test_version_rows_that_disagree_with_the_journal_stop_every_run_until_stamped(made, database, rows):

@@ -108,6 +108,20 @@ def test_a_journal_that_others_may_write_is_refused(made, database, rows, grant)
     rows(database, "DROP ROLE writer")
 
 
+def test_default_privileges_give_nobody_the_journal_of_a_new_database(made, database, rows):
+    rows(database, "CREATE ROLE writer")
+    rows(database, "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE ON TABLES TO writer")
+    made.pair("000001_one", *table("one"))
+    made.run("upgrade", "head", database.engine())
+    assert rows(
+        database,
+        "SELECT has_table_privilege('writer', oid, 'SELECT'), has_table_privilege('writer', oid, 'INSERT, UPDATE') "
+        "FROM pg_class WHERE oid = 'newel.journal'::regclass",
+    ) == [(True, False)]
+    rows(database, "DROP OWNED BY writer")
+    rows(database, "DROP ROLE writer")
+
+
 def test_a_journal_of_the_first_form_is_brought_up_to_date(made, database, rows):
     made.pair("000001_one", *table("one"))
     made.pair("000002_two", *table("two"))
@@ -122,10 +136,11 @@ def test_a_journal_of_the_first_form_is_brought_up_to_date(made, database, rows)
     made.run("upgrade", "head", database.engine())
     assert rows(
         database,
-        "SELECT revision, up_checksum IS NOT NULL, convert_from(down_sql, 'UTF8') FROM newel.journal ORDER BY id",
+        "SELECT revision, up_checksum IS NOT NULL, convert_from(down_sql, 'UTF8'), backend IS NOT NULL "
+        "FROM newel.journal ORDER BY id",
     ) == [
-        ("000001", True, None),
-        ("000002", True, "DROP TABLE two;\n"),
+        ("000001", True, None, False),
+        ("000002", True, "DROP TABLE two;\n", True),
     ]
     project = load_project(made.root, {}, "development")
     connection = psycopg2.connect(**database.server.params(database.name))

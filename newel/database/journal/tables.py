@@ -72,6 +72,7 @@ CREATE TABLE newel.environment (
 
 EXTEND = f"""\
 ALTER TABLE newel.journal {", ".join(f"ADD COLUMN {name} {kind}" for name, kind in _ADDED.items())};
+UPDATE newel.journal SET backend = NULL;
 UPDATE newel.journal SET up_checksum = checksum WHERE direction = 'up';
 UPDATE newel.journal SET down_checksum = checksum WHERE direction = 'down';
 ALTER TABLE newel.journal DROP COLUMN checksum, DROP CONSTRAINT journal_result_check,
@@ -98,6 +99,10 @@ def create_missing(cursor: Any, tables: Iterable[str], *, first_form: bool) -> N
     for name, definition in TABLES.items():
         if name in missing:
             cursor.execute(definition)
+    if JOURNAL in missing:
+        rights, roles = _writers(cursor)  # by ALTER DEFAULT PRIVILEGES
+        if roles:
+            cursor.execute(f"REVOKE {rights} ON {JOURNAL} FROM {roles}")
     if first_form:
         cursor.execute(EXTEND)
 
@@ -116,6 +121,16 @@ def check_writers(cursor: Any) -> None:
 
     Raises PermissionDenied with the REVOKE that cures it.
     """
+    rights, roles = _writers(cursor)
+    if roles:
+        raise PermissionDenied(
+            f"{roles} may write {JOURNAL}, whose text a rollback may run: only its owner may",
+            cure=f"Take it back, then run the same command again:\n  REVOKE {rights} ON {JOURNAL} FROM {roles};",
+        )
+
+
+def _writers(cursor: Any) -> tuple[str, str]:
+    """Return what others than the owner may do to the journal, and who, both as REVOKE takes them."""
     cursor.execute(
         """
         SELECT DISTINCT coalesce(quote_ident(r.rolname), 'PUBLIC'), w.privilege_type
@@ -133,13 +148,8 @@ def check_writers(cursor: Any) -> None:
         (JOURNAL,),
     )
     rows = cursor.fetchall()
-    if rows:
-        roles = ", ".join(dict.fromkeys(role for role, _ in rows))
-        rights = ", ".join(dict.fromkeys(right for _, right in rows))
-        raise PermissionDenied(
-            f"{roles} may write {JOURNAL}, whose text a rollback may run: only its owner may",
-            cure=f"Take it back, then run the same command again:\n  REVOKE {rights} ON {JOURNAL} FROM {roles};",
-        )
+    rights = ", ".join(dict.fromkeys(right for _, right in rows))
+    return rights, ", ".join(dict.fromkeys(role for role, _ in rows))
 
 
 def owned_by_login(cursor: Any) -> bool:

@@ -11,8 +11,12 @@ from newel.database.journal.state import Direction, HalfDone
 from newel.database.lock import HELD
 from newel.errors import ConnectionFailed
 
-_AS_LOGIN = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE TO DEFAULT;"
-"""A file may act as another role, which need not be allowed to write here. Its role is back behind the commit."""
+_AS_LOGIN = """\
+SET LOCAL transaction_read_only TO off; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE TO DEFAULT;"""
+"""A file may act as another role, which need not be allowed to write here, and make the session read-only.
+
+What it has set is back behind the commit.
+"""
 
 _MINE = "WHERE id = %s AND backend = pg_catalog.pg_backend_pid()"
 """The row of an execution, if it is still the same server process that began it and took the lock."""
@@ -98,11 +102,18 @@ def fail(cursor: Any, execution: int, error: str) -> bool:
     Returns False, and writes nothing, if it has succeeded after all: the interruption came behind its commit.
     """
     cursor.execute(
-        "UPDATE newel.journal SET result = 'failed', finished_at = clock_timestamp(), error = %s "
+        f"{_AS_LOGIN} UPDATE newel.journal SET result = 'failed', finished_at = clock_timestamp(), error = %s "
         "WHERE id = %s AND result = 'started'",
-        (error, execution),
+        (_writable(cursor, error), execution),
     )
     return bool(cursor.rowcount)
+
+
+def _writable(cursor: Any, text: str) -> str:
+    """Write the letters of a text as escapes where the encoding of the database may lack them: it cites the file."""
+    if cursor.connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII"):
+        return text
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def stamp(cursor: Any, record: Record, direction: Direction, environment: str) -> None:

@@ -13,7 +13,6 @@ from newel.errors import ConnectionFailed, DependencyError, NewelError
 from newel.migrate.execute.stop import interrupted
 from newel.migrate.execute.work import Progress
 from newel.migrate.plan import Step
-from newel.migrate.planned import Planned
 
 
 def worded(error: BaseException) -> BaseException:
@@ -42,7 +41,7 @@ def record_failure(connection: Connection, progress: Progress, error: BaseExcept
             progress.step = None
 
 
-def with_context(error: NewelError, progress: Progress, planned: Planned, *, stays: bool) -> None:
+def with_context(error: NewelError, progress: Progress, *, stays: bool) -> None:
     """Add to a failure what this run has done before, whether it stays, and what to do."""
     lines = [error.cure] if error.cure else []
     if progress.step is not None and not isinstance(error, DependencyError):
@@ -50,7 +49,7 @@ def with_context(error: NewelError, progress: Progress, planned: Planned, *, sta
         name = f"{step.revision.id}_{step.revision.slug}"
         if isinstance(error, ConnectionFailed) and progress.error is None:
             lines.append(f"Whether {name} was committed is not known; newel status tells.")
-        elif step.revision.id not in planned.records or planned.file(step).transactional:
+        elif progress.whole:
             lines.append(f"{name} was rolled back whole.")
         else:
             lines.append(

@@ -18,13 +18,14 @@ from newel.errors import ConnectionFailed, DependencyError, Location, NewelError
 from newel.migrate.execute import doubt
 from newel.migrate.execute.doubt import Question
 from newel.migrate.execute.retry import Tell, retrying
-from newel.migrate.execute.stop import held_back
+from newel.migrate.execute.stop import held_back, raise_pending
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
 from newel.project.statements import Statement, checksums, sets_session
 
-_INVALID_TRANSACTION_TERMINATION = "2D000"
-_REFUSED_IN_TRANSACTION = (_INVALID_TRANSACTION_TERMINATION, "25001", "55P04")
+_RUNS_OUTSIDE = ("2D000", "25001")
+"""A CALL or DO that ends transactions itself; REINDEX or CLUSTER of what the catalog alone knows to be partitioned."""
+_REFUSED_IN_TRANSACTION = (*_RUNS_OUTSIDE, "55P04")
 _OUTSIDE = "It needs a file that does not run in one transaction. Put at its top:  -- newel: no-transaction"
 
 
@@ -98,8 +99,8 @@ def _run_with_record(
 ) -> None:
     """Run a statement and its journal record in one transaction, or neither.
 
-    A CALL or DO that ends transactions itself is refused in one (2D000); rolled back whole, it is run again
-    outside, once: what it has committed would be done twice.
+    One that PostgreSQL turns out to refuse in a transaction is rolled back whole and run again outside, once: what
+    it has committed would be done twice.
     """
 
     def together() -> None:
@@ -116,7 +117,7 @@ def _run_with_record(
     try:
         retrying(together, lambda: None, tell)
     except NewelError as error:
-        if getattr(error.__cause__, "pgcode", None) != _INVALID_TRANSACTION_TERMINATION:
+        if getattr(error.__cause__, "pgcode", None) not in _RUNS_OUTSIDE:
             raise
     else:
         return
@@ -140,15 +141,30 @@ def _run_autocommit(
             return
         doubt.require_no_leftovers(cursor, question, where)
         # A name that is taken, or free, already makes the statement fail or do nothing: no trace of ours to settle.
-        if in_doubt or doubt.will_leave_a_trace(cursor, question):
+        begun = in_doubt or doubt.will_leave_a_trace(cursor, question)
+        if begun:
             write.begin_statement(cursor, execution, number)
-        _run_outside(cursor, file, execution, statement, question, tell)
+        try:
+            _run_outside(cursor, file, statement, question, tell)
+        except NewelError as error:
+            if begun and not isinstance(error, ConnectionFailed):
+                _clear(cursor, execution, question)
+            raise
         doubt.require_valid_index(cursor, question, where)
 
 
-def _run_outside(
-    cursor: Any, file: SqlFile, execution: int, statement: Statement, question: Question, tell: Tell
-) -> None:
+def _clear(cursor: Any, execution: int, question: Question) -> None:
+    """Take away the INVALID index that a refused build leaves: the file may build another one when it is mended."""
+    with suppress(
+        NewelError, psycopg2.Error
+    ):  # the statement's own error counts; what is left stays in doubt
+        if question.kind == "index" and question.makes:
+            doubt.settle(cursor, question)
+        if doubt.will_leave_a_trace(cursor, question):
+            write.forget_statement(cursor, execution)
+
+
+def _run_outside(cursor: Any, file: SqlFile, statement: Statement, question: Question, tell: Tell) -> None:
     stopped = False
 
     def attempt() -> None:
@@ -159,12 +175,7 @@ def _run_outside(
         nonlocal stopped
         stopped = True  # by a deadlock, which may have left an INVALID index
 
-    try:
-        retrying(attempt, leave, tell)
-    except NewelError as error:
-        if not isinstance(error, ConnectionFailed) and doubt.will_leave_a_trace(cursor, question):
-            write.forget_statement(cursor, execution)  # the server refused it, and nothing of it is there
-        raise
+    retrying(attempt, leave, tell)
 
 
 @contextmanager
@@ -194,6 +205,7 @@ def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:
             cursor.execute(statement.text)
     except psycopg2.Error as error:
         raise _statement_error(file, statement, error) from error
+    raise_pending()
 
 
 class _Slice:
@@ -225,7 +237,7 @@ def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error)
         _server_words(error),
         where=where,
         excerpt=excerpt(file.data, offset),
-        cure=_OUTSIDE if error.pgcode in _REFUSED_IN_TRANSACTION else None,
+        cure=_OUTSIDE if file.transactional and error.pgcode in _REFUSED_IN_TRANSACTION else None,
     )
 
 

@@ -64,26 +64,28 @@ def held_back() -> Iterator[None]:
         yield
     finally:
         _Signals.held_back = False
-    _raise_pending()
+    raise_pending()
+
+
+def raise_pending() -> None:
+    """Raise the signal that came, unless it is held back.
+
+    psycopg2 drops what is raised while it hands on a notice, so it is asked behind each statement as well.
+    """
+    if _Signals.pending and not _Signals.held_back:
+        raise _Signals.pending
 
 
 def pause(seconds: float) -> None:
     """Sleep; a signal ends the run now, also inside held_back()."""
     before, _Signals.held_back = _Signals.held_back, False
     try:
-        _raise_pending()
+        raise_pending()
         time.sleep(seconds)
     finally:
         _Signals.held_back = before
 
 
 def _stop(number: int, _: object) -> None:
-    kind = _KINDS[signal.Signals(number)]
-    if not _Signals.held_back:
-        raise kind
-    _Signals.pending = kind
-
-
-def _raise_pending() -> None:
-    if _Signals.pending:
-        raise _Signals.pending
+    _Signals.pending = _KINDS[signal.Signals(number)]
+    raise_pending()

@@ -52,6 +52,8 @@ class Progress:
 
     step: Step | None = None
     execution: int = 0
+    whole: bool = True
+    """The step runs in one transaction; a half-done one does not, even if its file could by now."""
     started: float = 0.0
     done: list[Step] = field(default_factory=list)
     error: NewelError | None = None
@@ -111,6 +113,8 @@ def running(
     def one_by_one() -> Iterator[Step]:
         for number, step in enumerate(planned.steps, 1):
             progress.step, progress.started = step, time.perf_counter()
+            stopped = half_done.get((step.revision.id, step.direction))
+            progress.whole = planned.file(step).transactional and not stopped
             if planned.stored(step):
                 listener(StoredSql(step, planned.file(step).text))
             listener(StepStarted(step, number, len(planned.steps)))
@@ -121,7 +125,7 @@ def running(
                     planned.records[step.revision.id],
                     step.direction,
                     environment.name,
-                    half_done.get((step.revision.id, step.direction)),
+                    stopped,
                     planned.approvals.get(step.revision.id),
                     locked=project.environments.locking.enabled,
                 )
@@ -139,7 +143,7 @@ def running(
             listener(Retrying(step, error.what.splitlines()[0], attempt, pause))
 
         with connection.cursor() as cursor, progress.kept():
-            if file.transactional and not stopped:
+            if progress.whole:
                 done = retrying(lambda: runner.run_in_transaction(cursor, file), connection.rollback, tell)
             else:
                 if stopped:
