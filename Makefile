@@ -70,7 +70,7 @@ db-stop: $(STAMP) ## stop the embedded server
 	@$(NEWEL) server stop
 
 test: $(STAMP) ## run the test suite on a throwaway server
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4
 
 test-faults: $(STAMP) ## inject faults into runs at thousands of places; takes half an hour
 	@$(BIN)/python tests/faults/run.py

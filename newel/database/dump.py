@@ -25,6 +25,8 @@ from newel.errors import ConnectionFailed, FileMissing, Interrupted, NewelError,
 
 SECRETS = ("password", "sslpassword")
 """libpq's parameters that no command line may hold."""
+OF_THIS_SESSION = ("application_name", "connect_timeout", "client_encoding")
+"""Those that say nothing about where the database is."""
 _LAST_LINES = 8
 
 
@@ -82,7 +84,8 @@ def dump(params: Mapping[str, str], folder: Path, label: str, environ: Mapping[s
         raise kind(f"{what}: {error.strerror}: {error.filename or folder}") from error
     except KeyboardInterrupt:
         raise Interrupted(f"{what}: interrupted") from None
-    known = {name: value for name, value in params.items() if value and name not in SECRETS}
+    left_out = (*SECRETS, *OF_THIS_SESSION)
+    known = {name: value for name, value in params.items() if value and name not in left_out}
     return Dump(path, size, sha256, _restore(tools, server_major, {**known, **reached}, path))
 
 

@@ -359,8 +359,10 @@ def test_a_moved_project_is_told_from_a_copy_where_no_process_shows_its_working_
     moved = project.rename(project.with_name("after"))
     try:
         assert server.start(moved, os.environ).pid == started.pid
+        data = server.start(moved, os.environ).data
         assert server.stop(moved) is True
-        assert not alive(started.pid), "stop waits until it has stopped"
+        assert not (data / "postmaster.pid").exists(), "stop waits until it has let go of the data"
+        wait_until_gone(started.pid)
     finally:
         forget(moved)
 

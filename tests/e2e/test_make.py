@@ -5,7 +5,9 @@ The copy shares this environment's .venv, so that no package index is asked; .ci
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -146,3 +148,28 @@ def test_a_python_without_ensurepip_is_named_with_its_cure(make: Make, tmp_path:
     done = make("setup", f"PYTHON={bare}", "VENV=other")
     assert done.returncode == 2
     assert "apt-get install python3-venv" in done.stderr
+
+
+def test_approvals_reach_newel_through_the_environment_alone(make: Make, tmp_path: Path):
+    settings = tmp_path / "a folder's name" / "env" / "environments.json"
+    described = json.loads(settings.read_text())
+    described["environments"]["development"]["config"] = {"require_approval": True}
+    settings.write_text(json.dumps(described))
+    refused = make("db-migrate-up")
+    assert "Error 4" in refused.stderr
+    pasted = tmp_path / "pasted"
+    for hostile in (f"'; touch {pasted}; '", f'"; touch {pasted}; "', f"$(shell touch {pasted})", f"$(touch {pasted})",
+                    f"`touch {pasted}`", "--sql"):  # fmt: skip
+        done = make("db-migrate-up", f"APPROVE={hostile}")
+        assert "is no approval" in done.stderr
+        assert make("db-migrate-goto", f"VERSION={hostile}").returncode == 2
+    assert "is no approval" in make("db-migrate-up", APPROVE=f"$(shell touch {pasted})").stderr
+    assert not pasted.exists()
+    numbers = [item.id for item in load_project(settings.parents[1], {}, "development").environment_revisions]
+    done = make("db-migrate-up", f"APPROVE={', '.join(numbers)}")
+    assert done.returncode == 0, done.stderr
+    down = make("db-migrate-down", "COUNT=1", f"APPROVE={numbers[-1]}")
+    assert down.returncode == 0, down.stderr
+    assert re.search(r"user_service\.user_contacts: \d+ rows", down.stdout)
+    goto = make("db-migrate-goto", f"VERSION={numbers[-3]}", "COUNT=1", f"APPROVE={numbers[-2]}")
+    assert goto.returncode == 0, goto.stderr

@@ -237,9 +237,8 @@ def test_what_newel_0_1_0_applied_is_held_to_its_checksum_alone(made, database, 
     assert "kept its SHA-256 alone" in str(refused(made, database).excerpt)
 
 
+@pytest.mark.parametrize("made", ["alembic"], indirect=True)
 def test_plain_alembic_refuses_a_changed_file_with_255(two, database):
-    if two.way == "direct":
-        pytest.skip("runs the program itself, once")
     file(two, "000001_one").write_text("SELECT 1;\n")
     environ = {"DATABASE_URL": database.url, "MIGRATION_ENV": "development", "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(
