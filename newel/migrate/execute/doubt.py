@@ -191,8 +191,4 @@ def _detach_pending(cursor: Any, question: Question) -> bool:
 
 
 def _name_of(relation: Any) -> str:
-    return _qualified(relation.schemaname, relation.relname)
-
-
-def _qualified(schema: str, name: str) -> str:
-    return ".".join(quote_identifier(part) for part in (schema, name) if part)
+    return ".".join(quote_identifier(part) for part in (relation.schemaname, relation.relname) if part)
