@@ -111,7 +111,7 @@ def _print_file(project: Project, file: SqlFile, context: MigrationContext) -> i
     count = 0
     for statement in file.statements():
         text = _statement_text(statement)
-        context.impl.static_output(_UNTIMED.format(text) if statement.needs_autocommit else text)
+        context.impl.static_output(_UNTIMED.format(text) if statement.concurrent else text)
         count += 1
     return count
 
