@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the table, and return 1 if anything did not converge."""
     parser = argparse.ArgumentParser(description="Inject faults into runs of newel.")
     parser.add_argument(
-        "--places", type=int, default=4, metavar="N", help="boundaries, and insides, a scenario and fault"
+        "--places", type=int, default=2, metavar="N", help="boundaries, and insides, a scenario and fault"
     )
     parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1, metavar="N")
     parser.add_argument("--only", default="", metavar="WORDS", help="scenarios whose name holds these words")
