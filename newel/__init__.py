@@ -1,3 +1,3 @@
 """newel: raw-SQL migrations for PostgreSQL on Alembic."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

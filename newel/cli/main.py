@@ -177,6 +177,7 @@ def _print_error(error: NewelError, *, as_json: bool) -> None:
     from newel.cli.terminal import coloured, error_document, print_json
     from newel.database.connection import mask
 
+    sys.stdout.flush()  # in a pipe, what was said before would come behind the error
     if as_json:
         print_json({"error": error_document(error)})
     else:

@@ -34,7 +34,7 @@ class Report:
     def begin(self, steps: tuple[Step, ...]) -> None:
         self.width = max((len(step.revision.slug) for step in steps), default=0)
         if not self.as_json:
-            print(f"{self.project.settings.environment}: {self.reached.words}")
+            _print(f"{self.project.settings.environment}: {self.reached.words}")
 
     def listen(self, event: Any) -> None:
         from newel.migrate import events
@@ -84,7 +84,7 @@ class Report:
     def end_line(self) -> None:
         """Leave the line that shows progress, so that what follows stands on its own."""
         if self.open_line:
-            print()
+            _print("")
             self.open_line = False
 
     def document(self) -> dict[str, Any]:
@@ -110,11 +110,11 @@ class Report:
             words = [f"applied {count(applied, 'revision')}"] if applied else []
             words += [f"rolled back {count(taken, 'revision')}"] if taken else []
             line = f"{' and '.join(words)} in {duration(time.perf_counter() - self.started)}"
-            print(coloured(line[0].upper() + line[1:], "green"))
+            _print(coloured(line[0].upper() + line[1:], "green"))
         else:
-            print(f"{environment}: nothing to do, {self.reached.words} is there already")
+            _print(f"{environment}: nothing to do, {self.reached.words} is there already")
         if self.reached.embedded and (self.done or self.reached.server_started):
-            print(
+            _print(
                 f'The server stays running; newel server stop ends it. Connect:  {_psql()} "{self.reached.url}"'
             )
 
@@ -141,13 +141,21 @@ class Report:
             return
         clear = "\r\033[K" if self.open_line else ""
         self.open_line = False
-        print(clear + line, flush=True)
+        _print(clear + line)
 
     def _progress(self, line: str) -> None:
         """Show what is running, on a terminal only: the next line takes its place."""
         if not self.as_json and sys.stdout.isatty():
-            print(f"{chr(13) if self.open_line else ''}\033[K{line}", end="", flush=True)
+            _print(f"{chr(13) if self.open_line else ''}\033[K{line}", end="")
             self.open_line = True
+
+
+def _print(line: str, end: str = "\n") -> None:
+    """Print a line at once. Whoever read along may have gone: that ends no run half-way."""
+    try:
+        print(line, end=end, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _psql() -> str:

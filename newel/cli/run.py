@@ -33,6 +33,10 @@ def goto(project: Project, args: argparse.Namespace) -> int:
 
 def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> int:
     request = Request(command, target, approvals=tuple(args.approve), count=getattr(args, "count", False))
+    if args.approve:
+        from newel.migrate.policy.approval import read_approvals
+
+        read_approvals(args.approve)
     if getattr(args, "sql", False):
         _print_script(project, request)
         return 0

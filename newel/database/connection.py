@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 
 import psycopg2
@@ -103,7 +104,7 @@ def _connect_error(error: psycopg2.OperationalError, params: Mapping[str, str]) 
         (
             r"database .* does not exist",
             ConnectionFailed,
-            f"Create it first:  createdb {_client_options(params)}{params.get('dbname', '')}",
+            f"Create it first:  createdb {_client_options(params)}{shlex.quote(params.get('dbname', ''))}",
         ),
         (
             r"password authentication failed|no password supplied|role .* does not exist|pg_hba|authentication failed",
@@ -134,7 +135,7 @@ def _last_line(text: str) -> str:
 
 def _client_options(params: Mapping[str, str]) -> str:
     options = (("host", "-h"), ("port", "-p"), ("user", "-U"))
-    return "".join(f"{flag} {params[key]} " for key, flag in options if params.get(key))
+    return "".join(f"{flag} {shlex.quote(params[key])} " for key, flag in options if params.get(key))
 
 
 def session_sql(search_path: tuple[str, ...], **timeouts: str | None) -> str:

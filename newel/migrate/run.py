@@ -20,7 +20,7 @@ from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
 from newel.errors import ConnectionFailed, Interrupted, NewelError, PermissionDenied
 from newel.migrate.changes import check_unchanged
-from newel.migrate.events import Blocked, Listener, Losing, Noticed, TakingBack, Waiting
+from newel.migrate.events import Blocked, Listener, Losing, Noticed, StoredSql, TakingBack, Waiting
 from newel.migrate.execute.failure import ids, record_failure, with_context, worded
 from newel.migrate.execute.retry import is_worth_retrying
 from newel.migrate.execute.stop import interrupted, stoppable
@@ -88,10 +88,10 @@ def _run(
     if not _something_to_do(project, state, request):
         return
     policy = project.environment.policy
-    told = approval.may_be_needed(policy)
+    told = approval.may_be_needed(policy) or bool(request.approvals)
     planned = _checked(project, request, connection, state, (lambda _: None) if told else listener)
     if not request.stamp:
-        if approval.is_needed(policy, planned):
+        if approval.is_needed(policy, planned) or request.approvals:
             planned = replace(
                 planned, approvals=_still_approved(project, connection, request, planned, approved)
             )
@@ -187,11 +187,13 @@ def _approved(
 ) -> Approved | None:
     """Have the run approved before it takes the lock, if the policy asks for it."""
     policy = project.environment.policy
-    if request.stamp or not approval.may_be_needed(policy):
+    if request.stamp or not (approval.may_be_needed(policy) or request.approvals):
         return None
     planned = _checked(project, request, connection, state, listener)
+    for step in filter(planned.stored, planned.steps):
+        listener(StoredSql(step, planned.file(step).text))
     _tell_losses(project, request, connection, planned, listener)
-    if not approval.is_needed(policy, planned):
+    if not (approval.is_needed(policy, planned) or request.approvals):
         return None
     up = planned.steps[0].direction == "up"
     settled = [item.id for item in project.revisions if (item.id in state.applied_ids) == up]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 from small_project import Project, Result
@@ -318,3 +320,34 @@ def test_an_interrupted_run_stops_after_the_statement_and_says_what_stays(projec
     assert "interrupted" in said
     assert "000002_second was rolled back whole." in said
     assert project.newel("up").code == 0
+
+
+def test_a_reader_that_has_gone_ends_no_run_half_way(project: Project) -> None:
+    run = project.start("up")
+    assert run.stdout is not None
+    run.stdout.close()
+    assert run.wait(timeout=30) == 0, run.stderr and run.stderr.read()
+    assert project.applied() == ALL
+
+
+def test_an_error_stands_behind_what_was_said_before_it(project: Project) -> None:
+    project.newel("up", "1")
+    project.write("sql/migrations/000001_first.up.sql", "CREATE TABLE other ();\n")
+    both = subprocess.run(
+        [sys.executable, "-m", "newel.cli.main", "up"],
+        cwd=project.root,
+        env=project.variables({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+    assert both.index("development: ") < both.index("error: ")
+
+
+@pytest.mark.parametrize("nonsense", ["nonsense", "1,x", "1@12"])
+def test_an_approval_that_is_none_is_refused_also_with_nothing_to_do(project: Project, nonsense: str) -> None:
+    project.newel("up")
+    refused = project.newel("up", "--approve", nonsense)
+    assert refused.code == 1
+    assert "is no approval" in refused.err

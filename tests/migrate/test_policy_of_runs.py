@@ -15,11 +15,13 @@ from made import MadeProject, table
 
 from newel.errors import ConnectionFailed, FileMissing, NewelError, PermissionDenied
 from newel.migrate.direct import run_direct
-from newel.migrate.events import BackedUp, Losing, StepFinished, TakingBack, Warned
+from newel.migrate.events import BackedUp, Losing, StepFinished, StoredSql, TakingBack, Warned
 from newel.migrate.invoke import through_alembic
 from newel.migrate.policy.approval import Proposal
 from newel.migrate.request import Request
+from newel.project import stubs
 from newel.project.files import read
+from newel.project.graph import load_revisions
 from newel.project.project import load_project
 
 TABLES = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
@@ -543,3 +545,26 @@ def test_a_throwaway_database_is_not_bound_by_the_policy(made, database, rows, n
     database.up()
     assert rows(database, TABLES) == [("one",)]
     assert not (made.root / "backups").exists()
+
+
+def test_approvals_that_are_given_bind_the_run_also_where_none_is_asked_for(made, database, rows):
+    made.pair("000001_one", *table("one"))
+    made.pair("000002_two", *table("two"))
+    with pytest.raises(PermissionDenied, match="nobody has approved 000002"):
+        made.run("upgrade", "head", database.engine(), approvals=("1",))
+    assert rows(database, TABLES) == []
+
+
+def test_stored_sql_is_shown_before_anybody_approves_it(made, database):
+    made.pair("000001_one", *table("one"))
+    made.run("upgrade", "head", database.engine())
+    config(made, require_approval=True)
+    for path in (made.root / "sql" / "migrations").glob("000001*"):
+        path.unlink()
+    stubs.write(made.root, load_revisions(made.root))
+    events: list[Any] = []
+    with pytest.raises(PermissionDenied, match="nobody has approved 000001"):
+        made.run("downgrade", "-1", database.engine(), events=events)
+    assert [item.sql for item in told(events, StoredSql)] == ["DROP TABLE one;\n"]
+    events = made.run("downgrade", "-1", database.engine(), approvals=("1",))
+    assert [item.sql for item in told(events, StoredSql)] == ["DROP TABLE one;\n"]

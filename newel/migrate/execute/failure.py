@@ -56,6 +56,8 @@ def with_context(error: NewelError, progress: Progress, *, stays: bool) -> None:
                 f"{name} does not run in one transaction: its statements before this one stay, and the same command "
                 "goes on behind them."
             )
+    if isinstance(error, ConnectionFailed):
+        lines.append("Once the server answers, run the same command again.")
     if progress.done:
         verb = "applied" if progress.done[-1].direction == "up" else "rolled back"
         lines.append(f"Before it, this run has {verb} {ids(progress.done)}{'; that stays' if stays else ''}.")

@@ -115,7 +115,9 @@ def running(
             progress.step, progress.started = step, time.perf_counter()
             stopped = half_done.get((step.revision.id, step.direction))
             progress.whole = planned.file(step).transactional and not stopped
-            if planned.stored(step):
+            if (
+                planned.stored(step) and step.revision.id not in planned.approvals
+            ):  # it was shown to whoever approved
                 listener(StoredSql(step, planned.file(step).text))
             listener(StepStarted(step, number, len(planned.steps)))
             with connection.cursor() as cursor:

@@ -75,7 +75,7 @@ def approve(
     Raises PermissionDenied if a file is not approved, and NewelError for an approval that names none of them.
     """
     wanted = {step.revision.id: checksum for step, checksum in proposal.files}
-    named = [item for text in given for item in _parse(text)]
+    named = read_approvals(given)
     if not named:
         if ask is None:
             raise _not_approved(proposal, list(wanted))
@@ -106,6 +106,11 @@ def _says_yes(proposal: Proposal, ask: Ask) -> bool:
         return False
     except KeyboardInterrupt as stop:
         raise interrupted(stop, "nothing was run") from stop
+
+
+def read_approvals(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the revision and the beginning of the checksum of each approval; raises NewelError for what is none."""
+    return [item for text in given for item in _parse(text)]
 
 
 def _parse(given: str) -> Iterator[tuple[str, str]]:

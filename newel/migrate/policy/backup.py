@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from psycopg2.extensions import parse_dsn
 
 from newel.database.dump import dump
+from newel.errors import NewelError
 from newel.migrate.events import BackedUp
 from newel.migrate.plan import Step
 from newel.project.project import Project
@@ -22,5 +23,10 @@ def back_up(project: Project, connection: Connection, first: Step) -> BackedUp:
     if connection.info.password:
         given["password"] = connection.info.password  # the dsn has it blanked
     label = f"{settings.environment}-before-{first.direction}-{first.revision.id}"
-    made = dump(given, project.root / settings.backups, label, os.environ)
+    try:
+        made = dump(given, project.root / settings.backups, label, os.environ)
+    except NewelError as error:
+        nothing_run = "Nothing was run. The variable BACKUP_DIR names the folder for backups."
+        error.cure = f"{error.cure}\n{nothing_run}" if error.cure else nothing_run
+        raise
     return BackedUp(str(made.path), made.size, made.restore)

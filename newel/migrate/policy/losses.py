@@ -248,7 +248,7 @@ WITH RECURSIVE tree (oid) AS (
             WHEN c.relkind = 'f' THEN c.reltuples
             WHEN c.relpages > 0 THEN
                 c.reltuples::float8 / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int
-        END * (1 - coalesce(s.null_frac, 0)) AS rows
+        END * (1 - CASE WHEN %(column)s::text IS NULL THEN 0 ELSE s.null_frac END) AS rows
     FROM tree
     JOIN pg_class c USING (oid)
     JOIN pg_namespace n ON n.oid = c.relnamespace
