@@ -72,7 +72,7 @@ db-stop: $(STAMP) ## stop the embedded server
 test: $(STAMP) ## run the test suite on a throwaway server
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4
 
-test-faults: $(STAMP) ## inject faults into runs at thousands of places; takes twenty minutes
+test-faults: $(STAMP) ## inject faults into runs at thousands of places; takes half an hour
 	@$(BIN)/python tests/faults/run.py
 
 bench: $(STAMP) ## measure against psql and the limits in docs; takes minutes
