@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -184,12 +185,36 @@ def _sync(folder: Path) -> None:
 
 def _run(command: list[str], environ: Mapping[str, str], what: str) -> None:
     """Run one program; if we are interrupted, it is killed."""
-    null = subprocess.DEVNULL
-    done = subprocess.run(
-        command, env=dict(environ), stdin=null, stdout=null, stderr=subprocess.PIPE, check=False
-    )
-    if done.returncode:
-        raise _failure(Path(command[0]).name, done.returncode, done.stderr.decode("utf-8", "replace"), what)
+    null, came = subprocess.DEVNULL, list[int]()
+    with _kept_back(came):
+        process = subprocess.Popen(
+            command, env=dict(environ), stdin=null, stdout=null, stderr=subprocess.PIPE
+        )
+    try:
+        for number in came:
+            signal.raise_signal(number)
+        said = process.communicate()[1]
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if process.returncode:
+        raise _failure(Path(command[0]).name, process.returncode, said.decode("utf-8", "replace"), what)
+
+
+@contextmanager
+def _kept_back(came: list[int]) -> Iterator[None]:
+    """Gather signals while a program is started: an exception then would leave one that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _FAILURES: tuple[tuple[str, type[NewelError], str], ...] = (

@@ -81,7 +81,9 @@ def checksums(statements: Iterable[Statement]) -> Iterator[tuple[int, Statement,
     for number, statement in enumerate(statements, 1):
         digest.update(statement.source[statement.start : statement.end] + b"\0")
         if statement.copy_data:
-            digest.update(memoryview(statement.source)[slice(*statement.copy_data)])  # it may be most of the file
+            digest.update(
+                memoryview(statement.source)[slice(*statement.copy_data)]
+            )  # it may be most of the file
         yield number, statement, digest.hexdigest()
 
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -353,8 +352,6 @@ def test_an_interrupt_ends_pg_dump_and_leaves_nothing(params, tmp_path: Path) ->
     pid = tmp_path / "pid"
     environ = stand_in(tmp_path / "bin", params, pg_dump=f"echo $$ > {pid}; kill -INT $PPID; exec sleep 600")
     assert "interrupted" in refused(Interrupted, params, tmp_path / "dumps", environ)
-    with suppress(ChildProcessError):  # it is ended and reaped already, but for a machine under load
-        assert os.waitpid(int(pid.read_text()), 0)[1] == signal.SIGKILL
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
