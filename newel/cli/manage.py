@@ -6,13 +6,15 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from newel.cli.terminal import coloured, count, print_json, print_table
 from newel.database.journal.state import DatabaseState
 from newel.errors import DependencyError
 from newel.project.graph import find_revisions, load_revisions
-from newel.project.project import Project
+
+if TYPE_CHECKING:
+    from newel.project.project import Project
 
 
 def stubs(root: Path, args: argparse.Namespace) -> int:
@@ -63,7 +65,7 @@ def validate(root: Path, args: argparse.Namespace) -> int:
     return errors[0].exit_code if errors else 0
 
 
-def env_set(project: Project, args: argparse.Namespace) -> None:
+def env_set(root: Path, args: argparse.Namespace) -> None:
     """Label the database as belonging to another environment."""
     import psycopg2
 
@@ -73,7 +75,9 @@ def env_set(project: Project, args: argparse.Namespace) -> None:
     from newel.database.reach import reach
     from newel.migrate.plan import check_applied
     from newel.migrate.request import look
+    from newel.project.project import load_project
 
+    project = load_project(root, os.environ, args.name)
     reached = reach(project.settings, project.root, os.environ, create=False)
     connection = reached.connect()
     try:

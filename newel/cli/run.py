@@ -32,6 +32,8 @@ def goto(project: Project, args: argparse.Namespace) -> int:
 
 
 def _run(project: Project, args: argparse.Namespace, command: Command, target: str) -> int:
+    if not target:
+        raise NewelError("a revision is missing", cure="For make:  make db-migrate-goto VERSION=000002")
     request = Request(command, target, approvals=tuple(args.approve), count=getattr(args, "count", False))
     if args.approve:
         from newel.migrate.policy.approval import read_approvals

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from newel.database.connection import mask
-from newel.errors import NewelError
+from newel.errors import NewelError, PermissionDenied
 
-_RIGHT = ("duration",)
+_RIGHT = ("duration", "size", "rows", "inserted", "updated", "skipped", "deleted")
 _NARROWEST = 8
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
@@ -78,6 +78,27 @@ def _cut(text: str, width: int) -> str:
 def print_json(value: Any) -> None:
     """Print a value as JSON; what JSON has no word for is printed as its string."""
     print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def confirm(what: str, name: str, *, yes: bool, as_json: bool) -> None:
+    """Have a person type a database's name before what cannot be taken back. `what` is a sentence without its end.
+
+    Raises PermissionDenied if something else is typed, and NewelError where nobody can be asked: no terminal, --json.
+    """
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise NewelError(
+            f"{what}, and there is no terminal to ask on",
+            cure="Nothing was changed. If it is meant, add  --yes  (for make: YES=1).",
+        )
+    print(f"{what}.")
+    try:
+        typed = input(f"Type the name of the database, {name}, to go on: ").strip()
+    except EOFError:
+        typed = ""
+    if typed != name:
+        raise PermissionDenied("not confirmed; nothing was changed")
 
 
 def error_document(error: NewelError) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.config import CommandLine
 
-from newel.cli.main import _negative_targets, parser
+from newel.cli.arguments import negative_targets, parser
 from newel.database.journal.tables import TABLES
 from newel.errors import NewelError
 from newel.migrate.plan import plan
@@ -41,10 +41,20 @@ NOT_ACTED_ON = {
 }
 
 
+MAKEFILES = ("Makefile", "newel/project/skeleton/newel.mk")
+
+
 @pytest.fixture
 def text(project_root: Path):
     """Read a file of the project."""
     return lambda path: (project_root / path).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def targets(text) -> set[str]:
+    """The targets of make that help lists."""
+    pattern = r"^([a-z][a-z-]*):.* ## "
+    return {name for path in MAKEFILES for name in re.findall(pattern, text(path), re.MULTILINE)}
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -87,10 +97,6 @@ def shell_commands(page: str) -> Iterator[list[str]]:
                 words.pop(0)
             end = next((at for at, word in enumerate(words) if word in (">", "|", "&&")), len(words))
             yield words[:end]
-
-
-def targets(makefile: str) -> set[str]:
-    return set(re.findall(r"^([a-z][a-z-]*):.* ## ", makefile, re.MULTILINE))
 
 
 def headings(page: str) -> set[str]:
@@ -145,40 +151,39 @@ def test_every_option_of_a_command_is_in_its_section_and_no_other(text, name: st
     )
 
 
-def test_every_make_target_is_in_the_readme_and_in_the_reference(text):
-    exist = targets(text("Makefile"))
+def test_every_make_target_is_in_the_readme_and_in_the_reference(text, targets):
     for page, heading in (("README.md", "## Make targets"), ("docs/reference.md", "## make")):
         table = section(text(page), heading)
-        assert set(re.findall(r"^\| `make ([a-z-]+)", table, re.MULTILINE)) == exist
+        assert set(re.findall(r"^\| `make ([a-z-]+)", table, re.MULTILINE)) == targets
 
 
 @pytest.mark.parametrize("path", MARKDOWN)
-def test_every_make_target_and_command_that_is_written_exists(text, path: str):
+def test_every_make_target_and_command_that_is_written_exists(text, targets, path: str):
     page = text(path)
     written = [item for item in spans(page) if item.split(" ")[0] in ("make", "newel")]
     wrong = []
     for item in written:
         words = item.split(" ")[1:]
         name = next((word for word in words if "=" not in word and not word.startswith("-")), None)
-        known = targets(text("Makefile")) if item.startswith("make") else commands()
+        known = targets if item.startswith("make") else commands()
         if name is not None and name not in known:
             wrong.append(item)
     assert wrong == []
 
 
 @pytest.mark.parametrize("path", MARKDOWN)
-def test_every_command_in_a_shell_block_can_be_parsed(text, path: str, capsys):
+def test_every_command_in_a_shell_block_can_be_parsed(text, targets, path: str, capsys):
     wrong = []
     for words in shell_commands(text(path)):
         program, *arguments = words
         try:
             if program == "newel":
-                parser().parse_args(_negative_targets(arguments))
+                parser().parse_args(negative_targets(arguments))
             elif program == "alembic":
                 CommandLine().parser.parse_args(arguments)
             else:
                 names = {word for word in arguments if "=" not in word}
-                assert names <= targets(text("Makefile"))
+                assert names <= targets
         except (SystemExit, AssertionError):
             wrong.append(" ".join(words))
     assert wrong == []
@@ -344,9 +349,9 @@ def test_a_compose_file_opens_its_port_on_this_machine_only(text, path: str):
     }
 
 
-def test_the_workflow_calls_make_targets_that_exist_and_may_read_only(text):
+def test_the_workflow_calls_make_targets_that_exist_and_may_read_only(text, targets):
     workflow = text(".github/workflows/ci.yml")
     called = set(re.findall(r"(?:- run:|^ +)\s*make ([a-z-]+)$", workflow, re.MULTILINE))
-    assert {"lint", "test"} <= called <= targets(text("Makefile"))
+    assert {"lint", "test"} <= called <= targets
     assert "permissions:\n  contents: read\n" in workflow
     assert all(re.fullmatch(r"[\w/-]+@v\d+", use) for use in re.findall(r"uses: (.*)", workflow))
