@@ -9,10 +9,17 @@ from project_copy import ProjectCopy
 from walk import alike, blocks, walk
 
 
-@pytest.mark.parametrize("page", ["README.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 def test_a_page_can_be_followed_word_by_word(project_copy: ProjectCopy, project_root: Path, page: str):
     text = (project_root / page).read_text(encoding="utf-8")
     assert walk(text, project_copy.root, project_copy.environ) == []
+
+
+def test_the_tutorial_writes_the_revisions_that_the_project_has(project_root: Path):
+    page = (project_root / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    written = {item.path: item.text for item in blocks(page) if item.language == "sql" and item.path}
+    assert len(written) == 10
+    assert {path: (project_root / path).read_text(encoding="utf-8") for path in written} == written
 
 
 @pytest.mark.parametrize(
