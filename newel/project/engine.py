@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,16 @@ def _build(source: Path, scratch: Path) -> Path:
     if done.returncode or not built:
         raise NewelError(
             f"pip cannot build newel's wheel from {source}",
-            excerpt="\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-8:]),
+            excerpt="\n".join(f"  {line.strip()}" for line in _told(done.stderr.splitlines())),
             cure="Building takes setuptools, which pip gets from its package index; see whether that is reached.",
         )
     return built[0]
+
+
+def _told(lines: Sequence[str]) -> Sequence[str]:
+    """Pick from what pip prints of a failure: it puts the errors themselves above its own boxes and notes."""
+    errors = [line for line in lines if re.match(r"\s*(ERROR|\w*Error):", line)]
+    return errors[-3:] or [line for line in lines if line.strip()][-8:]
 
 
 def _copy(source: Path, to: Path) -> Path:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import takewhile
 from pathlib import Path
@@ -149,11 +149,11 @@ def _aside(target: Path) -> Iterator[Path]:
     except BaseException:
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
-        for folder in missing:
-            if folder.is_dir():
+        with suppress(OSError):  # somebody has put something there meanwhile
+            for folder in missing:
                 folder.rmdir()
         raise
-    shutil.rmtree(scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _move(made: Path, target: Path) -> None:
@@ -163,11 +163,17 @@ def _move(made: Path, target: Path) -> None:
     moved: list[Path] = []
     try:
         for entry in sorted(made.iterdir()):
-            moved.append(entry.rename(target / entry.name))
+            moved.append(entry.rename(_free(target / entry.name)))
     except BaseException:
         for entry in moved:
             entry.rename(made / entry.name)
         raise
+
+
+def _free(place: Path) -> Path:
+    if place.exists():
+        raise NewelError(f"{place} was made meanwhile by something else; newel leaves it alone")
+    return place
 
 
 def _refused(target: Path, error: OSError) -> NewelError:

@@ -143,19 +143,19 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path, there):
     assert picture(tmp_path) == before
 
 
-def test_what_comes_into_the_folder_meanwhile_is_kept(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["alembic", "sql"])
+def test_what_something_else_makes_meanwhile_is_kept_and_nothing_added(tmp_path, monkeypatch, name):
     target = tmp_path / "service"
     target.mkdir()
 
     def put_wheel(source: Path, folder: Path) -> str:
-        (target / "alembic").mkdir()
-        (target / "alembic" / "mine").touch()
+        (target / name).write_text("mine")
         return "newel.whl"
 
     monkeypatch.setattr(engine, "put_wheel", put_wheel)
-    with pytest.raises(NewelError, match="cannot make the project"):
+    with pytest.raises(NewelError, match="made meanwhile"):
         lay_down(target, tmp_path)
-    assert picture(target) == {"alembic": None, "alembic/mine": b""}
+    assert picture(target) == {name: b"mine"}
 
 
 def lines(path: Path) -> set[str]:
@@ -195,3 +195,10 @@ def test_a_new_project_makes_its_venv_as_this_project_does(project_root):
         return re.search(r"^\$\(STAMP\):.*\n((?:\t.*\n)+)", path.read_text(), re.MULTILINE)[1]
 
     assert recipe(SKELETON / "Makefile.in") == recipe(project_root / "Makefile")
+
+
+def test_the_readme_of_a_new_project_names_targets_that_it_has():
+    makefiles = (SKELETON / "Makefile.in").read_text() + (SKELETON / "newel.mk").read_text()
+    named = re.findall(r"^make ([a-z-]+)", (SKELETON / "README.md.in").read_text(), re.MULTILINE)
+    assert len(named) == 5
+    assert set(named) <= set(re.findall(r"^([a-z-]+):.* ## ", makefiles, re.MULTILINE))
