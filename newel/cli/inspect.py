@@ -1,0 +1,291 @@
+"""`newel tables`, `schema` and `counts`: what is in the database."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+from newel.cli.opened import opened
+from newel.cli.terminal import (
+    coloured,
+    count,
+    human_size,
+    print_json,
+    print_table,
+    print_wrapped,
+    screen_width,
+)
+from newel.cli.text import visible, wrap
+from newel.database.relations.count import Counted, count_tables
+from newel.database.relations.model import (
+    Column,
+    ForeignKey,
+    Index,
+    Relation,
+    Table,
+    folded,
+    name_in_words,
+    named,
+)
+from newel.database.relations.read import Other, looking, read_others, read_relations, read_tables, total
+from newel.project.project import Project
+
+_PARTITIONS_SHOWN = 20
+_SIZES = ("bytes", "table_bytes", "index_bytes")
+
+
+def tables(project: Project, args: argparse.Namespace) -> None:
+    """Show tables and views with their columns and constraints: all of them, or those that are named."""
+    with opened(project) as database, looking(database.connection, "cannot read the tables") as cursor:
+        found = read_tables(cursor)
+    shown = named(found, args.tables) if args.tables else found
+    if args.json:
+        print_json({**database.head, "tables": [_document(table) for table in shown]})
+        return
+    print(database.words)
+    if not shown:
+        print("There are no tables.")
+    for table in shown if args.tables else folded(shown):
+        print()
+        _print_table(table)
+
+
+def schema(project: Project, args: argparse.Namespace) -> None:
+    """Show relations and indexes with their sizes; functions and types by name."""
+    with opened(project) as database, looking(database.connection, "cannot read the schema") as cursor:
+        found = read_tables(cursor)
+        sequences = tuple(item for item in read_relations(cursor) if item.kind == "sequence")
+        others = read_others(cursor)
+    if args.json:
+        print_json(
+            {
+                **database.head,
+                "relations": [asdict(table.relation) for table in found],
+                "indexes": [asdict(index) for table in found for index in table.indexes],
+                "sequences": [
+                    {
+                        key: value
+                        for key, value in asdict(item).items()
+                        if key in ("schema", "name", "owner", "comment")
+                    }
+                    for item in sequences
+                ],
+                "others": [asdict(item) for item in others],
+            }
+        )
+        return
+    print(database.words)
+    relations = (*(table.relation for table in found), *sequences)
+    names = sorted({item.schema for item in relations} | {item.schema for item in others})
+    if not names:
+        print("There is nothing in it.")
+    for name in names:
+        print(f"\n{coloured(f'schema {visible(name_in_words(name))}', 'bold')}")
+        _print_schema(
+            [table for table in found if table.relation.schema == name],
+            [item for item in sequences if item.schema == name],
+            [item for item in others if item.schema == name],
+        )
+
+
+def counts(project: Project, args: argparse.Namespace) -> None:
+    """Show the rows and the size of each table, the largest first."""
+    with opened(project) as database:
+        with looking(database.connection, "cannot read the tables") as cursor:
+            relations = read_relations(cursor)
+        found = count_tables(database.connection, relations)
+    shown = [item for item in found if item.relation.partition_of is None]
+    rows = total([item.rows for item in shown])
+    exact = all(item.exact for item in shown)
+    sizes = [sum(sizes) for sizes in zip(*(_sizes(item) for item in shown), strict=True)] or [0, 0, 0]
+    if args.json:
+        in_all = {"tables": len(shown), "rows": rows, "exact": exact, **dict(zip(_SIZES, sizes, strict=True))}
+        print_json({**database.head, "tables": [_count_document(item) for item in found], "total": in_all})
+        return
+    print(database.words)
+    if not shown:
+        print("There are no tables.")
+        return
+    print_table(
+        ("table", "rows", "size", "table size", "index size"),
+        [
+            *(
+                (item.relation.identity, _rows(item.rows, exact=item.exact), *map(human_size, _sizes(item)))
+                for item in shown
+            ),
+            (count(len(shown), "table"), _rows(rows, exact=exact), *map(human_size, sizes)),
+        ],
+    )
+    _print_reasons(shown)
+
+
+def _sizes(item: Counted) -> tuple[int, int, int]:
+    return item.relation.bytes, item.relation.table_bytes, item.relation.index_bytes
+
+
+def _document(table: Table) -> dict[str, object]:
+    """Return a table for --json: the relation's own keys, and lists of what belongs to it."""
+    document = asdict(table)
+    return {
+        **document.pop("relation"),
+        **document,
+        "partitions": [item.identity for item in table.partitions],
+    }
+
+
+def _count_document(item: Counted) -> dict[str, object]:
+    relation = item.relation
+    return {
+        "schema": relation.schema,
+        "name": relation.name,
+        "kind": relation.kind,
+        "partition_of": relation.partition_of,
+        "rows": item.rows,
+        "exact": item.exact,
+        "reason": item.reason,
+        **dict(zip(_SIZES, _sizes(item), strict=True)),
+    }
+
+
+def _print_table(table: Table) -> None:
+    relation = table.relation
+    print(f"{coloured(visible(relation.identity), 'bold')}  {visible(', '.join(_kind(relation)))}")
+    for line in wrap(visible(relation.comment or "", lines=True), screen_width() - 2):
+        if line:
+            print(f"  {line}")
+    if table.columns:
+        heads, rows = (
+            ("column", "type", "null", "default", "comment"),
+            [_cells(item) for item in table.columns],
+        )
+        kept = [index for index in range(5) if index < 3 or any(row[index] for row in rows)]
+        print_wrapped(
+            [heads[index] for index in kept], [[row[index] for index in kept] for row in rows], indent=2
+        )
+    else:
+        print("  It has no columns.")
+    belongings = list(_belongings(table))
+    if belongings:
+        print()
+        print_wrapped(("kind", "name", "definition"), belongings, indent=2, headed=False)
+
+
+def _kind(relation: Relation) -> Iterator[str]:
+    yield f"unlogged {relation.kind}" if relation.persistence == "unlogged" else relation.kind
+    if relation.partition_of:
+        yield f"partition of {relation.partition_of} {relation.partition_bound}"
+    if relation.inherits:
+        yield f"inherits {', '.join(relation.inherits)}"
+
+
+def _cells(column: Column) -> tuple[str, ...]:
+    collation = f" collate {column.collation}" if column.collation else ""
+    default = column.default or ""
+    if column.generated:
+        default = f"generated always as ({column.default}) {column.generated}"
+    elif column.identity:
+        default = f"generated {column.identity} as identity"
+    return (
+        column.name,
+        column.type + collation,
+        "yes" if column.nullable else "no",
+        default,
+        column.comment or "",
+    )
+
+
+def _belongings(table: Table) -> Iterator[tuple[str, str, str]]:
+    """Give what stands below the columns: kind, name, and definition in PostgreSQL's words."""
+    for constraint in table.constraints:
+        words = constraint.definition.removeprefix(f"{constraint.kind.upper()} ")
+        yield constraint.kind, constraint.name, words
+    for index in table.indexes:
+        if index.unique and not index.of_constraint:
+            yield "unique index", index.name, f"{index.definition}{'' if index.valid else ' INVALID'}"
+    for key in table.foreign_keys:
+        yield "foreign key", key.name, key.definition.removeprefix("FOREIGN KEY ")
+    for key in table.referenced_by:
+        yield "referenced by", key.name, _referring(key)
+    if table.relation.partition_key:
+        yield "partition by", "", table.relation.partition_key
+    for partition in table.partitions[:_PARTITIONS_SHOWN]:
+        yield "partition", partition.identity, partition.partition_bound or ""
+    if len(table.partitions) > _PARTITIONS_SHOWN:
+        yield "", f"and {len(table.partitions) - _PARTITIONS_SHOWN} more; --json lists them all", ""
+
+
+def _referring(key: ForeignKey) -> str:
+    """Word a foreign key from the other side."""
+    columns = ", ".join(name_in_words(column) for column in key.columns)
+    action = "" if key.on_delete == "no action" else f" ON DELETE {key.on_delete.upper()}"
+    return f"{name_in_words(key.schema, key.table)} ({columns}){action}"
+
+
+def _print_schema(found: Sequence[Table], sequences: Sequence[Relation], others: Sequence[Other]) -> None:
+    partitions = defaultdict[str | None, int](int)
+    for table in found:
+        partitions[table.relation.partition_of] += 1
+    if found:
+        print_wrapped(
+            ("relation", "kind", "rows", "size"),
+            [
+                (
+                    table.relation.name,
+                    _kind_in_short(table.relation, partitions[table.relation.identity]),
+                    _rows(table.relation.rows, exact=False),
+                    human_size(table.relation.bytes) if table.relation.bytes else "",
+                )
+                for table in folded(found)
+            ],
+            indent=2,
+        )
+    indexes = [index for table in found for index in table.indexes if not (index.attached and index.valid)]
+    if indexes:
+        print()
+        print_wrapped(
+            ("index", "table", "kind", "on", "size"), [_index_cells(index) for index in indexes], indent=2
+        )
+    names = [("sequence", item.name) for item in sequences]
+    names += [(item.kind, item.identity.removeprefix(f"{name_in_words(item.schema)}.")) for item in others]
+    if names:
+        print()
+        print_wrapped(
+            ("kind", "names"),
+            [
+                (kind, ", ".join(name for _, name in items))
+                for kind, items in groupby(names, key=lambda item: item[0])
+            ],
+            indent=2,
+            headed=False,
+        )
+
+
+def _kind_in_short(relation: Relation, partitions: int) -> str:
+    kind = ", ".join(item for item in _kind(relation) if not item.startswith("inherits"))
+    return f"{kind}, {count(partitions, 'partition')}" if relation.kind == "partitioned table" else kind
+
+
+def _index_cells(index: Index) -> tuple[str, ...]:
+    kind = "primary key" if index.primary else "unique" if index.unique else ""
+    kind = kind if index.valid else f"{kind} INVALID".strip()
+    method = "" if index.method == "btree" else f"{index.method} "
+    size = human_size(index.bytes) if index.bytes else ""
+    return index.name, index.table, kind, method + index.definition, size
+
+
+def _rows(number: int | None, *, exact: bool) -> str:
+    if number is None:
+        return "unknown" if exact else ""
+    return f"{number:,}" if exact else f"about {number:,}"
+
+
+def _print_reasons(shown: Sequence[Counted]) -> None:
+    """Say why some rows are estimates."""
+    for reason, items in groupby(
+        sorted((item for item in shown if item.reason), key=lambda item: str(item.reason)),
+        key=lambda item: item.reason,
+    ):
+        print(f"Not counted, since {reason}: {visible(', '.join(item.relation.identity for item in items))}")
