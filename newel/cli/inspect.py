@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -159,7 +160,7 @@ def _print_table(table: Table) -> None:
     if table.columns:
         heads, rows = (
             ("column", "type", "null", "default", "comment"),
-            [_cells(item) for item in table.columns],
+            [_cells(relation, item) for item in table.columns],
         )
         kept = [index for index in range(5) if index < 3 or any(row[index] for row in rows)]
         print_wrapped(
@@ -181,20 +182,30 @@ def _kind(relation: Relation) -> Iterator[str]:
         yield f"inherits {', '.join(relation.inherits)}"
 
 
-def _cells(column: Column) -> tuple[str, ...]:
+def _cells(relation: Relation, column: Column) -> tuple[str, ...]:
     collation = f" collate {column.collation}" if column.collation else ""
-    default = column.default or ""
-    if column.generated:
-        default = f"generated always as ({column.default}) {column.generated}"
-    elif column.identity:
-        default = f"generated {column.identity} as identity"
     return (
         column.name,
         column.type + collation,
         "yes" if column.nullable else "no",
-        default,
+        _default(relation, column),
         column.comment or "",
     )
+
+
+def _default(relation: Relation, column: Column) -> str:
+    """Word a default in short: what SERIAL makes is `serial`, and a literal is not cast to the column's own type."""
+    if column.generated:
+        return f"generated always as ({column.default}) {column.generated}"
+    if column.identity:
+        return f"generated {column.identity} as identity"
+    default = column.default or ""
+    sequence = name_in_words(relation.schema, f"{relation.name}_{column.name}_seq").replace("'", "''")
+    if default == f"nextval('{sequence}'::regclass)":
+        return "serial"
+    literal, cast, to = default.rpartition("::")
+    is_literal = re.fullmatch(r"'(?:[^']|'')*'", literal)
+    return literal if cast and is_literal and to == column.type.partition("(")[0] else default
 
 
 def _belongings(table: Table) -> Iterator[tuple[str, str, str]]:
@@ -246,7 +257,13 @@ def _print_schema(found: Sequence[Table], sequences: Sequence[Relation], others:
     if indexes:
         print()
         print_wrapped(
-            ("index", "table", "kind", "on", "size"), [_index_cells(index) for index in indexes], indent=2
+            ("index", "kind", "on", "size"),
+            [
+                row
+                for table, items in groupby(indexes, key=lambda index: index.table)
+                for row in ((table, "", "", ""), *map(_index_cells, items))
+            ],
+            indent=2,
         )
     names = [("sequence", item.name) for item in sequences]
     names += [(item.kind, item.identity.removeprefix(f"{name_in_words(item.schema)}.")) for item in others]
@@ -273,7 +290,7 @@ def _index_cells(index: Index) -> tuple[str, ...]:
     kind = kind if index.valid else f"{kind} INVALID".strip()
     method = "" if index.method == "btree" else f"{index.method} "
     size = human_size(index.bytes) if index.bytes else ""
-    return index.name, index.table, kind, method + index.definition, size
+    return f"  {index.name}", kind, method + index.definition, size
 
 
 def _rows(number: int | None, *, exact: bool) -> str:

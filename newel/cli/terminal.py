@@ -25,7 +25,9 @@ _RIGHT = (
     "skipped",
     "deleted",
 )
-_NARROWEST = 8
+_PROSE = ("default", "comment", "definition", "on", "names")
+"""The columns whose cells are broken into lines first."""
+_NARROWEST, _PROSE_NARROWEST = 8, 24
 _IN_A_PIPE = 100
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
@@ -85,13 +87,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_wrapped(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0, headed: bool = True
 ) -> None:
-    """Print an aligned table of which nothing is cut: the widest columns give way, and their cells take more lines."""
+    """Print an aligned table of which nothing is cut: where it is too wide, cells take more lines."""
     shown = [[visible(cell, lines=True) for cell in row] for row in rows]
     fitting = _widths(columns if headed else [""] * len(columns), shown)
     widths = [min(wide, screen_width()) for wide in fitting]
     over = sum(widths) + 2 * (len(widths) - 1) + indent - screen_width()
     for _ in range(over):
-        widest = max(range(len(widths)), key=lambda index: (columns[index] not in _RIGHT, widths[index]))
+        widest = max(range(len(widths)), key=lambda index: _gives_way(columns[index], widths[index]))
         if widths[widest] <= _NARROWEST:
             break
         widths[widest] -= 1
@@ -101,6 +103,11 @@ def print_wrapped(
         cells = [wrap(cell, columns) for cell, columns in zip(row, widths, strict=True)]
         for line in zip_longest(*cells, fillvalue=""):
             print((" " * indent + _line(line, columns, widths)).rstrip())
+
+
+def _gives_way(column: str, wide: int) -> tuple[bool, bool, int]:
+    """Return a key: the column with the greatest one gives way first."""
+    return column in _PROSE and wide > _PROSE_NARROWEST, column not in _RIGHT, wide
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

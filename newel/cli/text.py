@@ -9,6 +9,8 @@ from collections.abc import Iterator
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves the cursor, hides or turns round what stands beside it: control and bidi characters, line separators."""
 
+_BETWEEN = re.compile(r"[_.,(:]+")
+
 
 def visible(text: str, *, lines: bool = False) -> str:
     r"""Write characters that a terminal would obey as Python does: a comment may hold `\x1b[2J`.
@@ -45,12 +47,18 @@ def wrap(text: str, columns: int) -> list[str]:
 
 def _wrapped(text: str, columns: int) -> Iterator[str]:
     while width(text) > columns:
-        fits = _fitting(text, columns)
-        space = text.rfind(" ", 1, fits + 1)
-        cut = space if space > 0 and text[:space].strip() else fits
-        yield text[:cut].rstrip()
-        text = text[cut:].lstrip() if cut == space else text[cut:]
+        at = _break(text, _fitting(text, columns))
+        yield text[:at].rstrip()
+        text = text[at:].lstrip(" ") if text[at : at + 1] == " " else text[at:]
     yield text.rstrip()
+
+
+def _break(text: str, fits: int) -> int:
+    """Return where to break: at the last space, else behind the last sign between words of a name, else anywhere."""
+    space = text.rfind(" ", 1, fits + 1)
+    if text[: max(space, 0)].strip():
+        return space
+    return max((found.end() for found in _BETWEEN.finditer(text, 0, fits)), default=0) or fits
 
 
 def _fitting(text: str, columns: int) -> int:

@@ -16,7 +16,7 @@ class ServerInfo:
     """The server, and the database that the session is in. `bytes` is None without the right to know the size."""
 
     version: str
-    database: str
+    name: str
     user: str
     owner: str
     encoding: str
@@ -37,7 +37,8 @@ SELECT current_setting('server_version'), d.datname::text, current_user::text, p
        pg_encoding_to_char(d.encoding)::text, d.datcollate::text,
        CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
             THEN pg_database_size(d.oid) END,
-       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL),
+       (SELECT count(*) FROM pg_stat_activity
+         WHERE backend_type = 'client backend' OR backend_type IS NULL AND datid IS NOT NULL),
        current_setting('max_connections')::integer,
        (SELECT coalesce(json_object_agg(state, n), '{}')
           FROM (SELECT coalesce(state, 'hidden') AS state, count(*) AS n FROM pg_stat_activity

@@ -21,12 +21,12 @@ ALL_SECONDS = 30.0
 """How long all of them are counted together."""
 _LOCK_SECONDS = 1.0
 
-Reason = Literal["it takes too long", "SELECT is not permitted", "it is locked", "it is not populated"]
+Reason = Literal["it takes too long", "SELECT is not permitted", "it is locked", "a replica does not hold it"]
 _REASONS: dict[str, Reason] = {
     "57014": "it takes too long",
     "42501": "SELECT is not permitted",
     "55P03": "it is locked",
-    "55000": "it is not populated",
+    "0A000": "a replica does not hold it",
 }
 
 
@@ -85,6 +85,8 @@ def _count(connection: Connection, relation: Relation, seconds: float) -> Counte
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
         return None
     except psycopg2.Error as error:
+        if error.pgcode == "55000":  # a materialized view that was never refreshed
+            return Counted(relation, 0, True)
         reason = _REASONS.get(error.pgcode or "")
         if reason is None:
             raise server_refusal(error, f"cannot count {relation.identity}") from error

@@ -74,7 +74,7 @@ SELECT i.inhrelid, i.inhparent FROM pg_inherits i JOIN relation r ON r.oid = i.i
 
 _COLUMNS = f"""{_RELATION}
 SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-       pg_get_expr(d.adbin, d.adrelid), CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END,
+       pg_get_expr(d.adbin, d.adrelid, true), CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END,
        CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
        CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
        col_description(a.attrelid, a.attnum)
@@ -90,7 +90,7 @@ SELECT c.conrelid, c.conname::text,
        CASE c.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' WHEN 'c' THEN 'check' ELSE 'exclude' END,
        ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)
                JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place),
-       pg_get_constraintdef(c.oid)
+       pg_get_constraintdef(c.oid, true)
   FROM pg_constraint c JOIN relation r ON r.oid = c.conrelid
  WHERE c.contype IN ('p', 'u', 'c', 'x')
  ORDER BY c.conrelid, position(c.contype::text IN 'pucx'), c.conname
@@ -112,7 +112,7 @@ SELECT c.conrelid, c.confrelid, c.conparentid = 0, c.conname::text, n.nspname::t
        fn.nspname::text, f.relname::text,
        ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (number, place)
                JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.place),
-       {_action("c.confupdtype")}, {_action("c.confdeltype")}, pg_get_constraintdef(c.oid)
+       {_action("c.confupdtype")}, {_action("c.confdeltype")}, pg_get_constraintdef(c.oid, true)
   FROM pg_constraint c
        JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
        JOIN pg_class f ON f.oid = c.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace
@@ -124,15 +124,18 @@ SELECT c.conrelid, c.confrelid, c.conparentid = 0, c.conname::text, n.nspname::t
 
 _INDEXES = f"""{_RELATION}
 SELECT i.indrelid, x.relname::text, r.nspname::text, r.relname::text, m.amname::text,
-       ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, false) FROM generate_series(1, i.indnkeyatts) k),
-       pg_get_expr(i.indpred, i.indrelid),
-       substr(pg_get_indexdef(i.indexrelid), 1 + length(concat('CREATE ', CASE WHEN i.indisunique THEN 'UNIQUE ' END,
+       ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) k),
+       pg_get_expr(i.indpred, i.indrelid, true),
+       substr(pg_get_indexdef(i.indexrelid, 0, true), 1 + length(concat(
+           'CREATE ', CASE WHEN i.indisunique THEN 'UNIQUE ' END,
            'INDEX ', quote_ident(x.relname), ' ON ', CASE x.relkind WHEN 'I' THEN 'ONLY ' END,
            quote_ident(r.nspname), '.', quote_ident(r.relname), ' USING ', quote_ident(m.amname), ' '))),
        i.indisunique, i.indisprimary,
        EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x')),
        i.indisvalid, x.relispartition, pg_stat_get_numscans(i.indexrelid),
-       CASE x.relkind WHEN 'i' THEN pg_relation_size(i.indexrelid) ELSE 0 END,
+       CASE x.relkind WHEN 'i' THEN pg_relation_size(i.indexrelid) ELSE
+           (SELECT coalesce(sum(pg_relation_size(t.relid)), 0)::bigint
+              FROM pg_partition_tree(i.indexrelid) t WHERE t.isleaf) END,
        obj_description(i.indexrelid, 'pg_class')
   FROM pg_index i
        JOIN relation r ON r.oid = i.indrelid
