@@ -137,7 +137,7 @@ def _word(name: str) -> str:
 def _entity_name(name: str) -> str:
     """Return a name as Mermaid takes it in quotes, where a line with `direction TB` would be a command."""
     name = re.sub(rf"[%\\{_UNSEEN}]", "_", name.replace('"', "'"))
-    return re.sub(r"(direction)\s+(?=TB|BT|RL|LR)", r"\1_", name, flags=re.IGNORECASE)
+    return _untagged(re.sub(r"(direction)\s+(?=TB|BT|RL|LR)", r"\1_", name, flags=re.IGNORECASE))
 
 
 def _comment(column: Column, name: str) -> str:
@@ -145,7 +145,13 @@ def _comment(column: Column, name: str) -> str:
     words = [column.name] if column.name != name else []
     text = ": ".join([*words, column.comment] if column.comment else words)
     text = re.sub(rf"[{_UNSEEN}\s]+", " ", text.replace('"', "'").replace("~", "-"))
-    return f'"{text.replace("%%", "% %").strip()}"' if text.strip() else ""
+    text = re.sub("%(?=%)", "% ", text)  # two would begin a directive
+    return f'"{_untagged(text.strip())}"' if text.strip() else ""
+
+
+def _untagged(text: str) -> str:
+    """Write < as Mermaid's code for it: what looks like a tag of HTML is changed before anything is parsed."""
+    return text.replace("<", "#lt;")
 
 
 def _free(name: str, taken: set[str]) -> str:
