@@ -55,10 +55,9 @@ def tables(project: Project, args: argparse.Namespace) -> None:
 
 
 def schema(project: Project, args: argparse.Namespace) -> None:
-    """Show relations and indexes with their sizes; functions and types by name."""
+    """Show relations and indexes with their sizes; sequences, functions and types by name."""
     with opened(project) as database, looking(database.connection, "cannot read the schema") as cursor:
         found = read_tables(cursor)
-        sequences = tuple(item for item in read_relations(cursor) if item.kind == "sequence")
         others = read_others(cursor)
     if args.json:
         print_json(
@@ -66,28 +65,18 @@ def schema(project: Project, args: argparse.Namespace) -> None:
                 **database.head,
                 "relations": [asdict(table.relation) for table in found],
                 "indexes": [asdict(index) for table in found for index in table.indexes],
-                "sequences": [
-                    {
-                        key: value
-                        for key, value in asdict(item).items()
-                        if key in ("schema", "name", "owner", "comment")
-                    }
-                    for item in sequences
-                ],
                 "others": [asdict(item) for item in others],
             }
         )
         return
     print(database.words)
-    relations = (*(table.relation for table in found), *sequences)
-    names = sorted({item.schema for item in relations} | {item.schema for item in others})
+    names = sorted({table.relation.schema for table in found} | {item.schema for item in others})
     if not names:
         print("There is nothing in it.")
     for name in names:
         print(f"\n{coloured(f'schema {visible(name_in_words(name))}', 'bold')}")
         _print_schema(
             [table for table in found if table.relation.schema == name],
-            [item for item in sequences if item.schema == name],
             [item for item in others if item.schema == name],
         )
 
@@ -235,7 +224,7 @@ def _referring(key: ForeignKey) -> str:
     return f"{name_in_words(key.schema, key.table)} ({columns}){action}"
 
 
-def _print_schema(found: Sequence[Table], sequences: Sequence[Relation], others: Sequence[Other]) -> None:
+def _print_schema(found: Sequence[Table], others: Sequence[Other]) -> None:
     partitions = defaultdict[str | None, int](int)
     for table in found:
         partitions[table.relation.partition_of] += 1
@@ -265,8 +254,7 @@ def _print_schema(found: Sequence[Table], sequences: Sequence[Relation], others:
             ],
             indent=2,
         )
-    names = [("sequence", item.name) for item in sequences]
-    names += [(item.kind, item.identity.removeprefix(f"{name_in_words(item.schema)}.")) for item in others]
+    names = [(item.kind, item.identity.removeprefix(f"{name_in_words(item.schema)}.")) for item in others]
     if names:
         print()
         print_wrapped(

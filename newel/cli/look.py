@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
-from newel.cli.terminal import coloured, count, duration, print_json, print_table
+from newel.cli.terminal import coloured, count, duration, print_json, print_table, when
 from newel.database.journal.executions import Execution, read_executions, read_interrupted
 from newel.database.journal.state import AppliedRevision, DatabaseState
 from newel.database.journal.tables import JOURNAL
@@ -247,15 +245,6 @@ def _result(execution: Execution) -> str:
     if execution.result != "started":
         return execution.result
     return "running" if execution.running else "interrupted"
-
-
-def when(at: datetime | None) -> str:
-    """Return a time as people read it, in their own zone."""
-    if at is None:
-        return ""
-    with suppress(OSError, OverflowError):
-        at = at.astimezone()
-    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _first(text: str) -> str:

@@ -7,9 +7,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from newel.cli.look import when
 from newel.cli.opened import opened
-from newel.cli.terminal import error_document, human_size, print_json, print_wrapped
+from newel.cli.terminal import error_document, human_size, print_json, print_wrapped, when
 from newel.database.connection import connect, server_refusal
 from newel.database.lock import holder
 from newel.database.reach import Reached, reach_running

@@ -7,6 +7,8 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import zip_longest
 from typing import Any, TextIO
 
@@ -49,6 +51,15 @@ def duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
+
+
+def when(at: datetime | None) -> str:
+    """Return a time as people read it, in their own zone."""
+    if at is None:
+        return ""
+    with suppress(OSError, OverflowError):
+        at = at.astimezone()
+    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def human_size(size: float) -> str:

@@ -91,7 +91,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table, view, or sequence. Sizes are bytes; those of a partitioned table are its partitions' together.
+    """A table or view. Sizes are bytes; those of a partitioned table are its partitions' together.
 
     `rows` is the server's estimate, None where it has none.
     """

@@ -48,11 +48,11 @@ WITH relation AS MATERIALIZED (
 _RELATIONS = f"""{_RELATION}
 SELECT r.oid, up.inhparent, r.nspname::text, r.relname::text,
        CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
-           WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'sequence' END,
+           WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END,
        pg_get_userbyid(r.relowner)::text,
        CASE r.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'permanent' END,
        obj_description(r.oid, 'pg_class'),
-       CASE WHEN r.relkind IN ('v', 'S', 'p') THEN NULL
+       CASE WHEN r.relkind IN ('v', 'p') THEN NULL
             WHEN r.reltuples >= 0 THEN r.reltuples::bigint
             ELSE CASE WHEN s.live > 0 OR s.bytes = 0 THEN s.live END END,
        CASE WHEN r.relkind IN ('r', 'm') THEN pg_total_relation_size(r.oid) ELSE 0 END,
@@ -64,7 +64,7 @@ SELECT r.oid, up.inhparent, r.nspname::text, r.relname::text,
        LEFT JOIN pg_inherits up ON up.inhrelid = r.oid AND r.relispartition
        LEFT JOIN LATERAL (SELECT pg_stat_get_live_tuples(r.oid) AS live, pg_relation_size(r.oid) AS bytes
                            WHERE r.relkind IN ('r', 'm')) s ON true
- WHERE r.relkind IN ({_KINDS}, 'S') ORDER BY r.nspname, r.relname
+ WHERE r.relkind IN ({_KINDS}) ORDER BY r.nspname, r.relname
 """
 
 _INHERITS = f"""{_RELATION}
@@ -159,13 +159,18 @@ SELECT s.nspname::text, CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domai
   FROM pg_type t JOIN space s ON s.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
  WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
+UNION ALL
+SELECT s.nspname::text, 'sequence', c.relname::text, c.oid::regclass::text
+  FROM pg_class c JOIN space s ON s.oid = c.relnamespace
+ WHERE c.relkind = 'S'
+   AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
  ORDER BY 1, 2, 3, 4
 """
 
 
 @dataclass(frozen=True)
 class Other:
-    """A function or a type of one's own. `identity` is as SQL takes it, a function's with its arguments' types."""
+    """A sequence, function or type. `identity` is as SQL takes it, a function's with its arguments' types."""
 
     schema: str
     kind: str
@@ -226,12 +231,11 @@ def read_tables(cursor: Cursor) -> tuple[Table, ...]:
             tuple(partitions[relation.identity]),
         )
         for oid, relation in relations.items()
-        if relation.kind != "sequence"
     )
 
 
 def read_others(cursor: Cursor) -> tuple[Other, ...]:
-    """Return functions and types by schema, kind and name."""
+    """Return sequences, functions and types by schema, kind and name."""
     cursor.execute(_OTHERS)
     return tuple(Other(*row) for row in cursor.fetchall())
 
