@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from odd_tables import ODD
-from small_project import REPOSITORY, Project
+from small_project import Project
 
 from newel.database.relations.diagram import er_diagram
 from newel.database.relations.read import looking, read_tables
@@ -52,18 +53,20 @@ def test_revisions_are_drawn_with_their_branches_and_without_any_database(projec
     ]
 
 
-def test_the_diagrams_in_the_reference_are_those_of_this_project(project_root: Path) -> None:
+def drawn_in_the_reference(project_root: Path) -> list[str]:
+    """The two diagrams of docs/reference.md: tables and revisions."""
     page = (project_root / "docs" / "reference.md").read_text(encoding="utf-8")
-    [schema, revisions] = re.findall(r"^```mermaid\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL)
-    assert revisions == revision_flowchart(load_revisions(REPOSITORY))
-    assert schema.startswith("erDiagram\n")
+    found = re.findall(r"^```mermaid\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    return found
 
 
-def test_the_entities_in_the_reference_are_drawn_from_the_revisions(
-    head: Database, project_root: Path
+def test_the_revisions_in_the_reference_are_those_of_this_project(project_root: Path) -> None:
+    assert drawn_in_the_reference(project_root)[1] == revision_flowchart(load_revisions(project_root))
+
+
+def test_the_tables_in_the_reference_are_those_of_the_first_revisions(
+    database_at: Callable[..., Database], project_root: Path
 ) -> None:
-    page = (project_root / "docs" / "reference.md").read_text(encoding="utf-8")
-    shown = page.partition("```mermaid\nerDiagram\n")[2].partition("\n```")[0]
-    head.up("000002")
-    with looking(head.connect(), "cannot look") as cursor:
-        assert f"erDiagram\n{shown}" == er_diagram(read_tables(cursor))
+    with looking(database_at("000002").connect(), "cannot look") as cursor:
+        assert drawn_in_the_reference(project_root)[0] == er_diagram(read_tables(cursor))
