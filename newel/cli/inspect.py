@@ -1,4 +1,4 @@
-"""`newel tables`, `schema` and `counts`: what is in the database."""
+"""`newel tables` and `schema`: what is in the database."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from newel.cli.terminal import (
     count,
     human_size,
     print_json,
-    print_table,
     print_wrapped,
+    rows_in_words,
     screen_width,
 )
-from newel.cli.text import visible, wrap
-from newel.database.relations.count import Counted, count_tables
+from newel.cli.text import visible, width, wrap
 from newel.database.relations.model import (
     Column,
     ForeignKey,
@@ -30,12 +29,12 @@ from newel.database.relations.model import (
     folded,
     name_in_words,
     named,
+    short_type,
 )
-from newel.database.relations.read import Other, looking, read_others, read_relations, read_tables, total
+from newel.database.relations.read import Other, looking, read_others, read_tables
 from newel.project.project import Project
 
 _PARTITIONS_SHOWN = 20
-_SIZES = ("bytes", "table_bytes", "index_bytes")
 
 
 def tables(project: Project, args: argparse.Namespace) -> None:
@@ -81,41 +80,6 @@ def schema(project: Project, args: argparse.Namespace) -> None:
         )
 
 
-def counts(project: Project, args: argparse.Namespace) -> None:
-    """Show the rows and the size of each table, the largest first."""
-    with opened(project) as database:
-        with looking(database.connection, "cannot read the tables") as cursor:
-            relations = read_relations(cursor)
-        found = count_tables(database.connection, relations)
-    shown = [item for item in found if item.relation.partition_of is None]
-    rows = total([item.rows for item in shown])
-    exact = all(item.exact for item in shown)
-    sizes = [sum(sizes) for sizes in zip(*(_sizes(item) for item in shown), strict=True)] or [0, 0, 0]
-    if args.json:
-        in_all = {"tables": len(shown), "rows": rows, "exact": exact, **dict(zip(_SIZES, sizes, strict=True))}
-        print_json({**database.head, "tables": [_count_document(item) for item in found], "total": in_all})
-        return
-    print(database.words)
-    if not shown:
-        print("There are no tables.")
-        return
-    print_table(
-        ("table", "rows", "size", "table size", "index size"),
-        [
-            *(
-                (item.relation.identity, _rows(item.rows, exact=item.exact), *map(human_size, _sizes(item)))
-                for item in shown
-            ),
-            (count(len(shown), "table"), _rows(rows, exact=exact), *map(human_size, sizes)),
-        ],
-    )
-    _print_reasons(shown)
-
-
-def _sizes(item: Counted) -> tuple[int, int, int]:
-    return item.relation.bytes, item.relation.table_bytes, item.relation.index_bytes
-
-
 def _document(table: Table) -> dict[str, object]:
     """Return a table for --json: the relation's own keys, and lists of what belongs to it."""
     document = asdict(table)
@@ -126,24 +90,13 @@ def _document(table: Table) -> dict[str, object]:
     }
 
 
-def _count_document(item: Counted) -> dict[str, object]:
-    relation = item.relation
-    return {
-        "schema": relation.schema,
-        "name": relation.name,
-        "kind": relation.kind,
-        "partition_of": relation.partition_of,
-        "rows": item.rows,
-        "exact": item.exact,
-        "reason": item.reason,
-        **dict(zip(_SIZES, _sizes(item), strict=True)),
-    }
-
-
 def _print_table(table: Table) -> None:
     relation = table.relation
-    print(f"{coloured(visible(relation.identity), 'bold')}  {visible(', '.join(_kind(relation)))}")
-    for line in wrap(visible(relation.comment or "", lines=True), screen_width() - 2):
+    name, kind = visible(relation.identity), visible(", ".join(_kind(relation)))
+    beside = width(f"{name}  {kind}") <= screen_width()
+    print(f"{coloured(name, 'bold')}{f'  {kind}' if beside else ''}")
+    below = "" if beside else f"{kind}\n"
+    for line in wrap(below + visible(relation.comment or "", lines=True), screen_width() - 2):
         if line:
             print(f"  {line}")
     if table.columns:
@@ -175,7 +128,7 @@ def _cells(relation: Relation, column: Column) -> tuple[str, ...]:
     collation = f" collate {column.collation}" if column.collation else ""
     return (
         column.name,
-        column.type + collation,
+        short_type(column.type) + collation,
         "yes" if column.nullable else "no",
         _default(relation, column),
         column.comment or "",
@@ -235,7 +188,7 @@ def _print_schema(found: Sequence[Table], others: Sequence[Other]) -> None:
                 (
                     table.relation.name,
                     _kind_in_short(table.relation, partitions[table.relation.identity]),
-                    _rows(table.relation.rows, exact=False),
+                    "" if table.relation.rows is None else rows_in_words(table.relation.rows, exact=False),
                     human_size(table.relation.bytes) if table.relation.bytes else "",
                 )
                 for table in folded(found)
@@ -279,18 +232,3 @@ def _index_cells(index: Index) -> tuple[str, ...]:
     method = "" if index.method == "btree" else f"{index.method} "
     size = human_size(index.bytes) if index.bytes else ""
     return f"  {index.name}", kind, method + index.definition, size
-
-
-def _rows(number: int | None, *, exact: bool) -> str:
-    if number is None:
-        return "unknown" if exact else ""
-    return f"{number:,}" if exact else f"about {number:,}"
-
-
-def _print_reasons(shown: Sequence[Counted]) -> None:
-    """Say why some rows are estimates."""
-    for reason, items in groupby(
-        sorted((item for item in shown if item.reason), key=lambda item: str(item.reason)),
-        key=lambda item: item.reason,
-    ):
-        print(f"Not counted, since {reason}: {visible(', '.join(item.relation.identity for item in items))}")

@@ -29,7 +29,7 @@ _RIGHT = (
 )
 _PROSE = ("default", "comment", "definition", "on", "names")
 """The columns whose cells are broken into lines first."""
-_NARROWEST, _PROSE_NARROWEST = 8, 24
+_NARROWEST, _PROSE_NARROWEST = 8, 20
 _IN_A_PIPE = 100
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
@@ -71,6 +71,13 @@ def human_size(size: float) -> str:
         if size < 1000:
             return f"{size:.1f} {unit}"
     return f"{size / 1000:.1f} TB"
+
+
+def rows_in_words(number: int | None, *, exact: bool) -> str:
+    """Return a number of rows as people read it: `1,234`, an estimate as `about 1,234`."""
+    if number is None:
+        return "unknown"
+    return f"{number:,}" if exact else f"about {number:,}"
 
 
 def count(number: int, noun: str) -> str:

@@ -41,15 +41,20 @@ def cut(text: str, columns: int) -> str:
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """Break a text into lines of at most so many columns: at its line ends, at spaces, else within a word."""
-    return [line for part in text.split("\n") or [""] for line in _wrapped(part, columns)]
+    """Break a text into lines of at most so many columns: at its line ends, at spaces, else within a word.
+
+    What is broken keeps the indentation of its first line, if that is no more than a quarter of the columns.
+    """
+    return [line for part in text.split("\n") for line in _wrapped(part, columns)]
 
 
 def _wrapped(text: str, columns: int) -> Iterator[str]:
+    blank = len(text) - len(text.lstrip(" "))
+    indent = " " * blank if blank <= columns // 4 else ""
     while width(text) > columns:
         at = _break(text, _fitting(text, columns))
         yield text[:at].rstrip()
-        text = text[at:].lstrip(" ") if text[at : at + 1] == " " else text[at:]
+        text = indent + text[at:].lstrip(" ")
     yield text.rstrip()
 
 

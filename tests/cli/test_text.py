@@ -47,6 +47,7 @@ def test_what_is_cut_fits(text: str, columns: int) -> None:
         ("abcdefgh", 3, ["abc", "def", "gh"]),
         ("日本語", 4, ["日本", "語"]),
         ("first\nsecond", 20, ["first", "second"]),
+        ("  indented words", 11, ["  indented", "  words"]),
         ("", 5, [""]),
     ],
 )

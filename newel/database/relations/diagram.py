@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count
 
 from newel.database.connection import quote_identifier
-from newel.database.relations.model import Column, ForeignKey, Relation, Table, folded
+from newel.database.relations.model import Column, ForeignKey, Relation, Table, folded, short_type
 
 _WORDS = (
     *(
@@ -30,12 +30,6 @@ _UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"
 """Control and bidi characters and line separators, for a class of a regular expression."""
 _KEY = re.compile(r"[PFU]K(?!\w)", re.IGNORECASE | re.ASCII)
 _VIEWS = ("view", "materialized view")
-_SHORT = (
-    (r"^character varying", "varchar"),
-    (r"^(time(?:stamp)?)(\(\d\))? with time zone", r"\1tz\2"),
-    (r"^(time(?:stamp)?)(\(\d\))? without time zone", r"\1\2"),
-)
-"""PostgreSQL's long names of types, which hold spaces, and what everybody writes."""
 
 Names = Mapping[tuple[str, str], str]
 """The entity of each table, by schema and name; a partition's is that of the whole."""
@@ -95,7 +89,7 @@ def _entity(table: Table, names: Names) -> Iterator[str]:
         )
         comment = _comment(column, name)
         yield " ".join(
-            part for part in (f"        {_word(_type(column.type))} {name}", keys, comment) if part
+            part for part in (f"        {_word(short_type(column.type))} {name}", keys, comment) if part
         )
     yield "    }"
 
@@ -120,12 +114,6 @@ def _unique(table: Table) -> Iterator[tuple[str, ...]]:
     for index in table.indexes:
         if index.unique and index.valid and index.predicate is None and names.keys() >= set(index.columns):
             yield tuple(names[column] for column in index.columns)
-
-
-def _type(name: str) -> str:
-    for long, short in _SHORT:
-        name = re.sub(long, short, name)
-    return name
 
 
 def _word(name: str) -> str:

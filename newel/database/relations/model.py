@@ -23,6 +23,20 @@ def name_in_words(*parts: str) -> str:
     )
 
 
+_SHORT = (
+    (r"^character varying", "varchar"),
+    (r"^(time(?:stamp)?)(\(\d\))? with time zone", r"\1tz\2"),
+    (r"^(time(?:stamp)?)(\(\d\))? without time zone", r"\1\2"),
+)
+
+
+def short_type(name: str) -> str:
+    """Return what everybody writes for PostgreSQL's longest names of types: varchar, timestamptz, timestamp."""
+    for long, short in _SHORT:
+        name = re.sub(long, short, name)
+    return name
+
+
 @dataclass(frozen=True)
 class Column:
     """One column. `default` is also the expression of a generated column."""

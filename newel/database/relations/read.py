@@ -184,7 +184,7 @@ def looking(connection: Connection, doing: str) -> Iterator[Cursor]:
 
     Waits LOCK_SECONDS for a table that another session has locked. Raises what the server refuses as NewelError.
     """
-    connection.autocommit = True
+    autocommit, connection.autocommit = connection.autocommit, True
     try:
         with connection.cursor(cursor_factory=Cursor) as cursor, isolated(connection, cursor):
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
@@ -196,6 +196,9 @@ def looking(connection: Connection, doing: str) -> Iterator[Cursor]:
         ) from error
     except psycopg2.Error as error:
         raise server_refusal(error, doing) from error
+    finally:
+        if not connection.closed:
+            connection.autocommit = autocommit
 
 
 def read_relations(cursor: Cursor) -> tuple[Relation, ...]:
