@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from newel.cli.opened import opened
-from newel.cli.terminal import count, human_size, print_json, print_wrapped, rows_in_words
-from newel.cli.text import visible
+from newel.cli.terminal import count, human_size, print_json, print_wrapped, rows_in_words, screen_width
+from newel.cli.text import visible, wrap
 from newel.database.relations.count import Counted, count_tables
 from newel.database.relations.read import looking, read_relations, total
 from newel.project.project import Project
@@ -75,4 +75,5 @@ def _print_reasons(shown: Sequence[Counted]) -> None:
         sorted((item for item in shown if item.reason), key=lambda item: str(item.reason)),
         key=lambda item: item.reason,
     ):
-        print(f"Not counted, since {reason}: {visible(', '.join(item.relation.identity for item in items))}")
+        names = visible(", ".join(item.relation.identity for item in items))
+        print("\n".join(wrap(f"Not counted, since {reason}: {names}", screen_width())))

@@ -12,6 +12,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.cli.terminal import coloured
+from newel.cli.text import visible
 from newel.database.reach import Reached, reach
 from newel.database.relations.read import looking
 from newel.database.server_info import read_label
@@ -56,7 +57,5 @@ def opened(project: Project) -> Iterator[Opened]:
 def note_label(label: str | None, environment: str) -> None:
     """Say that the database belongs to another environment, if it does. Looking is not refused."""
     if label not in (None, environment):
-        note = coloured("note:", "yellow", sys.stderr)
-        print(
-            f"{note} the database belongs to {label}, but this command is for {environment}", file=sys.stderr
-        )
+        whose = visible(f"the database belongs to {label}, but this command is for {environment}")
+        print(f"{coloured('note:', 'yellow', sys.stderr)} {whose}", file=sys.stderr)

@@ -10,20 +10,8 @@ from newel.database.connection import quote_identifier
 from newel.database.relations.model import Column, ForeignKey, Relation, Table, folded, short_type
 
 _WORDS = (
-    *(
-        "acctitle",
-        "accdescr",
-        "class",
-        "classdef",
-        "direction",
-        "end",
-        "erdiagram",
-        "many",
-        "o",
-        "one",
-        "only",
-    ),
-    *("optionally", "style", "subgraph", "title", "to", "u", "zero"),
+    *("acctitle", "accdescr", "class", "classdef", "direction", "end", "erdiagram", "style", "subgraph"),
+    *("many", "o", "one", "only", "optionally", "title", "to", "u", "zero"),
 )
 """What an entity cannot be called without quotes: the diagram's own words, in either case."""
 _UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"
