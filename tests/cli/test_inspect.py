@@ -103,6 +103,20 @@ def test_tables_without_names_are_all_but_partitions_and_newels_own(odd: Project
     assert "partition of app.events FOR VALUES FROM ('2024-01-01')" in odd.newel("tables", "events_2024").out
 
 
+def test_a_partitioned_table_lists_its_first_partitions_and_json_all(empty_project: Project) -> None:
+    empty_project.execute(
+        "CREATE TABLE parts (a integer) PARTITION BY LIST (a); DO $$BEGIN FOR n IN 10..34 LOOP "
+        "EXECUTE format('CREATE TABLE part_%s PARTITION OF parts FOR VALUES IN (%s)', n, n); END LOOP; END$$"
+    )
+    shown = empty_project.newel("tables", "parts")
+    told = empty_project.newel("tables", "parts", "--json").json
+    assert re.findall(r"^  partition +public\.part_(\d+) ", shown.out, re.MULTILINE) == [
+        str(number) for number in range(10, 30)
+    ]
+    assert "and 5 more; --json lists them all" in shown.out
+    assert len(told["tables"][0]["partitions"]) == 25
+
+
 def test_no_control_character_of_the_database_reaches_the_terminal(odd: Project) -> None:
     for command in ("tables", "schema", "counts", "diagram"):
         for shown in (odd.newel(command).out, on_terminal(odd, 120, command, NO_COLOR="1")):
