@@ -118,7 +118,7 @@ def print_wrapped(
     if headed:
         print(" " * indent + coloured(_line(columns, columns, widths), "bold"))
     for row in shown:
-        cells = [wrap(cell, columns) for cell, columns in zip(row, widths, strict=True)]
+        cells = [wrap(cell, wide) for cell, wide in zip(row, widths, strict=True)]
         for line in zip_longest(*cells, fillvalue=""):
             print((" " * indent + _line(line, columns, widths)).rstrip())
 
