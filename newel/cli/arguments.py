@@ -191,9 +191,9 @@ def _looking(add: _Add) -> None:
     )
     tables.add_argument("tables", nargs="*", metavar="TABLE", help="these alone")
     add("schema", "show relations and indexes, with their sizes", "inspect:schema")
-    add("counts", "show the rows and the size of each table", "inspect:counts")
-    add("info", "show the server's version, its connections, and the database's size", "inspect:info")
-    add("health", "say whether the database is reached, and how fast", "inspect:health")
+    add("counts", "show the rows and the size of each table", "counts:counts")
+    add("info", "show the server's version, its connections, and the database's size", "server:info")
+    add("health", "say whether the database is reached, and how fast", "server:health")
     add("connect", "open psql on the database", "connect:connect")
 
 

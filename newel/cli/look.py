@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
-from newel.cli.terminal import coloured, count, duration, print_json, print_table
+from newel.cli.terminal import coloured, count, duration, print_json, print_table, when
 from newel.database.journal.executions import Execution, read_executions, read_interrupted
 from newel.database.journal.state import AppliedRevision, DatabaseState
 from newel.database.journal.tables import JOURNAL
@@ -87,7 +85,7 @@ def status(project: Project, args: argparse.Namespace) -> int:
         print_table(
             ("revision", "", "state", "applied at", "branch"),
             [
-                (row["revision"], row["slug"], row["state"], _when(row.get("at")), row.get("branch") or "")
+                (row["revision"], row["slug"], row["state"], when(row.get("at")), row.get("branch") or "")
                 for row in rows
             ],
         )
@@ -100,7 +98,7 @@ def status(project: Project, args: argparse.Namespace) -> int:
         for item in unfinished.values():
             if item.error:
                 print(
-                    f"{item.revision} {item.direction} failed at {_when(item.started_at)}: {_first(item.error)}"
+                    f"{item.revision} {item.direction} failed at {when(item.started_at)}: {_first(item.error)}"
                 )
     if problem and args.json:
         return problem.exit_code  # it is in the document
@@ -136,7 +134,7 @@ def log(project: Project, args: argparse.Namespace) -> None:
         ("started", "revision", "", "way", "duration", "result", "by"),
         [
             (
-                _when(item.started_at),
+                when(item.started_at),
                 item.revision,
                 item.slug,
                 item.direction,
@@ -149,9 +147,7 @@ def log(project: Project, args: argparse.Namespace) -> None:
     )
     for item in executions:
         if item.error:
-            print(
-                f"{item.revision} {item.direction} failed at {_when(item.started_at)}: {_first(item.error)}"
-            )
+            print(f"{item.revision} {item.direction} failed at {when(item.started_at)}: {_first(item.error)}")
 
 
 def _print_execution(item: Execution) -> None:
@@ -159,8 +155,8 @@ def _print_execution(item: Execution) -> None:
     print(coloured(f"{item.revision}_{item.slug} {item.direction}: {_result(item)}", "bold"))
     for name, value in (
         ("environment", item.environment),
-        ("started", _when(item.started_at)),
-        ("finished", _when(item.finished_at)),
+        ("started", when(item.started_at)),
+        ("finished", when(item.finished_at)),
         ("duration", duration(item.seconds)),
         ("statements", item.statements_done),
         ("up file", item.up_checksum),
@@ -249,14 +245,6 @@ def _result(execution: Execution) -> str:
     if execution.result != "started":
         return execution.result
     return "running" if execution.running else "interrupted"
-
-
-def _when(at: datetime | None) -> str:
-    if at is None:
-        return ""
-    with suppress(OSError, OverflowError):
-        at = at.astimezone()
-    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _first(text: str) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from newel.cli.terminal import coloured, count, duration, human_size, print_json
 from newel.database.reach import Reached
-from newel.errors import NewelError
 from newel.migrate.plan import Step
 from newel.project.project import Project
 
@@ -161,9 +160,6 @@ def _print(line: str, end: str = "\n") -> None:
 def _psql() -> str:
     if shutil.which("psql"):
         return "psql"
-    from newel.database.embedded.binaries import find
+    from newel.database.embedded.binaries import find_psql
 
-    try:
-        return str(find(os.environ).tool("psql"))
-    except NewelError:
-        return "psql"
+    return str(find_psql(os.environ) or "psql")

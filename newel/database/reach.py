@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.connection import connect, describe
 from newel.errors import ConnectionFailed, NewelError
 from newel.project.settings import DEFAULT_ENVIRONMENT, Settings
+
+if TYPE_CHECKING:
+    from newel.database.embedded.server import Server
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,31 @@ def reach(settings: Settings, root: Path, environ: Mapping[str, str], *, create:
     running = server.start(root, environ)
     if create:
         server.ensure_database(running, settings.database)
+    return _embedded(running, settings)
+
+
+def reach_running(settings: Settings, root: Path) -> Reached:
+    """Say how the database is reached as things are: the embedded server is not started.
+
+    Raises ConnectionFailed if it does not run.
+    """
+    if settings.connection is not None:
+        return Reached(settings.connection, describe(settings.connection), embedded=False)
+    made = is_there(settings, root)
+    from newel.database.embedded import server
+
+    running = server.running(root)
+    if running is None:
+        raise ConnectionFailed(
+            f"the embedded server of {settings.environment} {'is stopped' if made else 'was not made yet'}",
+            cure="newel server start  starts it."
+            if made
+            else "Make it with  newel up  (or make db-migrate-up).",
+        )
+    return _embedded(running, settings)
+
+
+def _embedded(running: Server, settings: Settings) -> Reached:
     words = f"{settings.database} on the embedded PostgreSQL {running.binaries.version}"
     url = running.url(settings.database)
     return Reached(running.params(settings.database), words, True, url, running.started)

@@ -117,7 +117,7 @@ def snapshot(connection: Connection, exclude_schemas: Collection[str] = frozense
     afterwards; without one, the snapshot is taken in a transaction of its own that ends here. Waits for sessions that
     hold an ACCESS EXCLUSIVE lock on a view or an index's table, as long as lock_timeout lets it.
     """
-    with connection.cursor(cursor_factory=Cursor) as cursor, _isolated(connection, cursor):
+    with connection.cursor(cursor_factory=Cursor) as cursor, isolated(connection, cursor):
         parameters = {"excluded": list(exclude_schemas)}
         cursor.execute(queries.objects(connection.server_version), parameters)
         found = [
@@ -134,7 +134,7 @@ def snapshot(connection: Connection, exclude_schemas: Collection[str] = frozense
 
 
 @contextmanager
-def _isolated(connection: Connection, cursor: Cursor) -> Iterator[None]:
+def isolated(connection: Connection, cursor: Cursor) -> Iterator[None]:
     """A transaction, or a savepoint in the caller's, that is rolled back, and the settings with it.
 
     Rolling back to a savepoint also gives up the locks that pg_get_viewdef and its like took after it.

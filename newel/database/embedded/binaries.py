@@ -102,6 +102,19 @@ def find_like(environ: Mapping[str, str], major: int) -> Binaries:
     return find(environ)
 
 
+def find_psql(environ: Mapping[str, str]) -> Path | None:
+    """psql: of NEWEL_PG_BIN, else on the PATH, else among the programs that an embedded server would take."""
+    if environ.get("NEWEL_PG_BIN"):
+        named = Path(environ["NEWEL_PG_BIN"]).expanduser().absolute() / "psql"
+        if os.access(named, os.X_OK):
+            return named
+    if program := shutil.which("psql", path=environ.get("PATH", os.defpath)):
+        return Path(program)
+    return next(
+        (folder / "psql" for folder, _ in candidates(environ) if os.access(folder / "psql", os.X_OK)), None
+    )
+
+
 def look_into(folder: Path, origin: str) -> Binaries | str:
     """The server in a folder, or the reason why there is none: a program lacks, or doesn't run, or is too old."""
     missing = [name for name in NEEDED if not os.access(folder / name, os.X_OK)]

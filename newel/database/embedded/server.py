@@ -108,6 +108,13 @@ def start(root: Path, environ: Mapping[str, str]) -> Server:
     return server
 
 
+def running(root: Path) -> Server | None:
+    """The project's server, if it runs. Changes nothing."""
+    root = places.project_root(root)
+    with places.denied_as_error(root):
+        return _running(root)
+
+
 def stop(root: Path) -> bool:
     """Stop the project's server (fast shutdown: sessions are ended, work not committed is rolled back).
 
