@@ -144,14 +144,10 @@ def _branch(revisions: Sequence[Revision], applied: Sequence[str], target: str) 
 
 
 def _below_applied(revision: Revision, applied: Revision, free: str) -> DependencyError:
-    moves = "\n".join(
-        f"  git mv {path} {path.replace(f'/{revision.id}_', f'/{free}_')}"
-        for path in (revision.up, revision.down)
-    )
     return DependencyError(
         f"revision {revision.id}_{revision.slug} is not applied, but {applied.id}_{applied.slug}, "
         "which stands on it by its number, is: it would never run",
-        cure=f"Give it a number above the applied ones, then try again:\n{moves}\n  newel stubs",
+        cure=f"Give it a number above the applied ones, then try again:  newel renumber {revision.id} {free}",
     )
 
 

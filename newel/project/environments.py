@@ -98,7 +98,7 @@ class Environments:
             if any(character in pattern for character in "*?["):
                 continue
             if not any(revision.up == f"{MIGRATIONS}/{pattern}" for revision in revisions):
-                raise self._error(
+                raise self.error(
                     FileMissing,
                     f"environment `{name}` lists {pattern}, which is not in {MIGRATIONS}",
                     pattern,
@@ -108,7 +108,7 @@ class Environments:
         for revision in chosen:
             for needed in revision.needs:
                 if needed not in ids:
-                    raise self._error(
+                    raise self.error(
                         DependencyError,
                         f"environment `{name}` lists {revision.id}_{revision.slug} without {needed}, "
                         "which comes before it in the same folder",
@@ -117,7 +117,8 @@ class Environments:
                     )
         return chosen
 
-    def _error(self, kind: type[NewelError], what: str, near: str, cure: str | None = None) -> NewelError:
+    def error(self, kind: type[NewelError], what: str, near: str, cure: str | None = None) -> NewelError:
+        """Make an error that points to a word of the file: the name of an environment, or what one lists."""
         key = re.search(re.escape(json.dumps(near).encode()) + rb"\s*:", self.text)  # an environment
         at = key.start() if key else max(self.text.find(json.dumps(near).encode()), 0)
         return kind(what, where=locate(self.text, at, PATH), excerpt=excerpt(self.text, at), cure=cure)

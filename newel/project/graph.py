@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newel.errors import DependencyError, FileMissing, Location, NewelError
-from newel.project.files import FileName, list_files
+from newel.project.files import MIGRATIONS, FileName, list_files
+
+LAST_NUMBER = 999_999
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,24 @@ def find_revisions(root: Path) -> tuple[tuple[Revision, ...], list[NewelError]]:
         if first is not name:
             problems.append(_number_twice(first, name))
     return _chain([by_number[number] for number in sorted(by_number)]), problems
+
+
+def following(revisions: Sequence[Revision], slug: str, branch: str | None) -> Revision:
+    """Return the revision that comes behind all of `revisions`, with the next free number.
+
+    Raises DependencyError if there is none.
+    """
+    number = int(max((revision.id for revision in revisions), default="0")) + 1
+    if number > LAST_NUMBER:
+        raise DependencyError(f"no number is free above {LAST_NUMBER}, and a revision's has six digits")
+    folder = MIGRATIONS if branch is None else f"{MIGRATIONS}/{branch}"
+    up = FileName(f"{folder}/{number:06}_{slug}.up.sql", f"{number:06}", slug, "up", branch)
+    known = [
+        FileName(item.up, item.id, item.slug, "up", item.branch)
+        for item in revisions
+        if item.branch in (None, branch)
+    ]
+    return _chain([*known, up])[-1]
 
 
 def heads(revisions: Sequence[Revision]) -> tuple[str, ...]:
@@ -127,6 +147,6 @@ def _number_twice(first: FileName, second: FileName) -> NewelError:
     return DependencyError(
         f"number {second.number} is taken by {first.path} already; a number names one revision in the whole tree",
         where=Location(second.path),
-        cure="Give the one that was not merged first the next free number, in both of its file names, then run "
-        "  newel stubs",
+        cure="Give the one that was not merged first the next free number:  newel renumber "
+        f"{second.path}\n(or  newel renumber {first.path})",
     )

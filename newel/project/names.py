@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from newel.project.parser import ParseError, spans
 
@@ -62,6 +63,7 @@ def shortened(name: str, taken: set[str]) -> str:
     raise AssertionError("more names than there are taken ones were tried")
 
 
+@lru_cache(maxsize=4096)
 def _quoted(name: str) -> str:
     if _PLAIN.fullmatch(name):
         try:
