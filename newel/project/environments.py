@@ -87,6 +87,15 @@ class Environments:
             raise NewelError(f"there is no environment `{name}` in {PATH}{_suggestion(name, self.by_name)}")
         return self.by_name[name]
 
+    def default_schema(self, branch: str | None) -> str:
+        """Return the schema of names without one: the first of the search_path of the branch's environment.
+
+        If that has none, or for the mainline, the first environment that has one tells; else it is public.
+        """
+        own = [self.by_name[branch]] if branch and branch in self.by_name else []
+        paths = (item.search_path for item in [*own, *self.by_name.values()])
+        return next((schema for path in paths for schema in path if schema != "$user"), "public")
+
     def revisions(self, name: str, revisions: Sequence[Revision]) -> tuple[Revision, ...]:
         """Return the revisions that the environment runs, in order of work.
 

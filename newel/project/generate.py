@@ -43,7 +43,7 @@ def generate(root: Path, name: str, type_name: str, branch: str | None, today: d
     revision = following(revisions, name, branch)
     if branch is not None:
         _check_listed(environments, revision, branch)
-    schema = default_schema(environments, branch)
+    schema = environments.default_schema(branch)
     definitions = read_definitions(root, revisions)
     visible = [item for item in definitions if can_see(revision, item[0])]
     seen = objects_of(visible, schema)
@@ -66,14 +66,6 @@ def generate(root: Path, name: str, type_name: str, branch: str | None, today: d
             f"{schema}_schema --type schema"
         )
     return Generated(revision, {**contents, revision.script: script_text(revision).encode()}, note)
-
-
-def default_schema(environments: Environments, branch: str | None) -> str:
-    """Return the schema of new objects: the first of the search_path of the branch's environment, else of the first
-    environment that has one, else public."""
-    own = [environments.by_name[branch]] if branch and branch in environments.by_name else []
-    paths = (item.search_path for item in [*own, *environments.by_name.values()])
-    return next((schema for path in paths for schema in path if schema != "$user"), "public")
 
 
 def _check_name(name: str, type_name: str) -> None:

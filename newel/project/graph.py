@@ -68,7 +68,27 @@ def find_revisions(root: Path) -> tuple[tuple[Revision, ...], list[NewelError]]:
         first = by_number.setdefault(name.number, name)
         if first is not name:
             problems.append(_number_twice(first, name))
-    return _chain([by_number[number] for number in sorted(by_number)]), problems
+    return chain([by_number[number] for number in sorted(by_number)]), problems
+
+
+def chain(ups: Sequence[FileName]) -> tuple[Revision, ...]:
+    """Return the revisions of up files that are in number order, each number once."""
+    last: dict[str | None, str] = {}
+    revisions = []
+    for name in ups:
+        revisions.append(
+            Revision(
+                id=name.number,
+                slug=name.slug,
+                branch=name.folder,
+                up=name.path,
+                down=name.counterpart,
+                down_revision=last.get(name.folder),
+                depends_on=None if name.folder is None else last.get(None),
+            )
+        )
+        last[name.folder] = name.number
+    return tuple(revisions)
 
 
 def following(revisions: Sequence[Revision], slug: str, branch: str | None) -> Revision:
@@ -86,32 +106,13 @@ def following(revisions: Sequence[Revision], slug: str, branch: str | None) -> R
         for item in revisions
         if item.branch in (None, branch)
     ]
-    return _chain([*known, up])[-1]
+    return chain([*known, up])[-1]
 
 
 def heads(revisions: Sequence[Revision]) -> tuple[str, ...]:
     """Return the ids that no other of `revisions` stands on: what alembic_version holds for them, sorted."""
     needed = {item for revision in revisions for item in revision.needs}
     return tuple(sorted(revision.id for revision in revisions if revision.id not in needed))
-
-
-def _chain(ups: Sequence[FileName]) -> tuple[Revision, ...]:
-    last: dict[str | None, str] = {}
-    revisions = []
-    for name in ups:
-        revisions.append(
-            Revision(
-                id=name.number,
-                slug=name.slug,
-                branch=name.folder,
-                up=name.path,
-                down=name.counterpart,
-                down_revision=last.get(name.folder),
-                depends_on=None if name.folder is None else last.get(None),
-            )
-        )
-        last[name.folder] = name.number
-    return tuple(revisions)
 
 
 def _without_counterpart(name: FileName, names: Sequence[FileName]) -> NewelError:
