@@ -49,8 +49,8 @@ class Move:
 def find_move(root: Path, revision: str, number: str | None) -> Move:
     """Return the move of the pair that `revision` names to `number`, or to the next free one.
 
-    `revision` is a number, NNNNNN_slug or a path. Raises NewelError for what names no pair or two, and for a number without six digits; FileMissing for a pair of one
-    file; DependencyError for a number that is taken.
+    `revision` is a number, NNNNNN_slug or a path. Raises NewelError for what names no pair, or two,
+    and for a number without six digits; FileMissing for a pair of one file; DependencyError for a number that is taken.
     """
     names, _ = list_files(root)
     pair, twin = _find_pair(names, revision.removeprefix(f"{root}/").removeprefix("./"))

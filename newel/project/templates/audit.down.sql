@@ -3,6 +3,6 @@
 -- Description: Remove table {{new_table}}
 -- Created: {{date}}
 
--- The table takes its indexes, constraints and sequence along. No CASCADE: it would also drop the views and foreign keys
--- that others have built on the table since.
+-- The table takes its indexes, constraints and sequence along. No CASCADE: it would also drop the views and foreign
+-- keys that others have built on the table since.
 DROP TABLE {{new_table}};

@@ -2,9 +2,9 @@
 -- Description: {{description}}
 -- Created: {{date}}
 
--- A record of what this revision changes: the down file restores from it, and from nothing that only looks like it. The
--- foreign key keeps it true, since a row deleted later takes its entry along. Writes to the table wait until this revision
--- has committed; reads go on.
+-- A record of what this revision changes: the down file restores from it, and from nothing that only looks like it.
+-- The foreign key keeps it true, since a row deleted later takes its entry along. Writes to the table wait until this
+-- revision has committed; reads go on.
 CREATE TABLE {{record}} AS
 SELECT {{key}}, {{column}} AS old_value, {{column}} AS new_value
 FROM {{table}}
@@ -18,8 +18,8 @@ COMMENT ON TABLE {{record}} IS
     'What revision {{number}} changed; its rollback reads this table and drops it';
 
 -- {{column_chosen}}
--- As it stands, rows without a value get the column's default, and none is changed where there is no such row. Edit
--- both lines that are marked.
+-- As it stands, rows without a value get the column's default, and none is changed where there is no such row.
+-- Edit the two lines that are marked.
 WITH chosen AS (
     SELECT {{key}}, {{column}}
     FROM {{table}}

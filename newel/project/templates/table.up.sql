@@ -2,8 +2,8 @@
 -- Description: {{description}}
 -- Created: {{date}}
 
--- Plain CREATE: IF NOT EXISTS would pass over a table of the same name, whatever it looks like, and the down file would
--- then drop what this file never made.
+-- Plain CREATE: IF NOT EXISTS would pass over a table of the same name, whatever it looks like, and the down file
+-- would then drop what this file never made.
 CREATE TABLE {{new_table}} (
     id SERIAL PRIMARY KEY,
     -- The table's own columns here
