@@ -135,11 +135,12 @@ def carry_out(root: Path, move: Move, environments_text: bytes | None) -> list[s
             (root / path).unlink()
     except OSError as error:
         if all((root / old).exists() for old in move.paths):
-            with suppress(OSError):
-                if environments_text is not None:
-                    _replace(root / PATH, before)
-                for target in contents:
+            for target in contents:
+                with suppress(OSError):
                     (root / target).unlink()
+            if (root / PATH).read_bytes() != before:
+                with suppress(OSError):
+                    _replace(root / PATH, before)
         raise unwritable(path, error) from error
     return [*contents, *([PATH] if environments_text is not None else [])]
 

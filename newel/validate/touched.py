@@ -88,13 +88,12 @@ def made(tree: Any) -> str | None:
     if kind == "CreateFunctionStmt" and tree.is_procedure:
         word = "procedure"
     value = getattr(tree, field)
-    name = (
-        quoted(value)
-        if isinstance(value, str)
-        else _dotted(value)
-        if kind_of(value) == "RangeVar"
-        else ".".join(quoted(part.string.sval) for part in value)
-    )
+    if isinstance(value, str):
+        name = quoted(value) if value else ""
+    elif _is_repeated(value):
+        name = ".".join(quoted(part.string.sval) for part in value)
+    else:
+        name = _dotted(value)
     return f"{word} {name}" if name else None
 
 
