@@ -14,13 +14,17 @@ from newel.errors import NewelError
 from newel.project.names import LONGEST, places_of, quoted, same_word, shortened, words_of
 from newel.project.tables import Column, Objects, Table
 
-_VERBS = ("add", "create", "make", "introduce", "refactor", "implement", "define", "new", "the")
+VERBS = ("add", "create", "make", "introduce", "refactor", "implement", "define", "new", "the")
+"""Words that do not count at the beginning of a name."""
+
 _ENDINGS = {
     "table": (("with", "audit", "columns"), ("with", "audit"), ("table",), ("tables",)),
     "schema": (("schema",),),
     "column": (("column",), ("columns",), ("field",)),
 }
-_BEFORE_A_TABLE = ("to", "on", "of", "in", "for", "from")
+BEFORE_A_TABLE = ("to", "on", "of", "in", "for", "from")
+"""Behind the last of these a table is looked for first."""
+
 _NO_BTREE = frozenset(("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"))
 _SQL_NAMES = {"int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT", "varchar": "VARCHAR", "uuid": "UUID"}
 _SHOWN = 8
@@ -132,7 +136,7 @@ class Meaning:
     def new_column(self, word: str | None) -> str:
         """Return the column to be added, or `word`. Raises NewelError if the name has none, or the table has it."""
         table, before, behind = self.subject.table, self.subject.before, self.subject.behind
-        cut = max((at for at, part in enumerate(before) if part in _BEFORE_A_TABLE), default=len(before))
+        cut = max((at for at, part in enumerate(before) if part in BEFORE_A_TABLE), default=len(before))
         words = [*before[:cut], *(behind[1:] if behind[:1] == ("table",) else behind)]
         name = word or "_".join(_without(_without_verbs(words), _ENDINGS["column"]))
         if not name or name in ("column", "columns", "field"):
@@ -278,7 +282,7 @@ def find_table(words: Sequence[str], seen: Objects) -> Subject | None:
     Behind the last `to`, `on`, `of`, `in`, `for` or `from` a table is looked for first. The longest name wins, then
     one written just so, then the schema of the environment.
     """
-    last = max((at for at, word in enumerate(words) if word in _BEFORE_A_TABLE), default=-1)
+    last = max((at for at, word in enumerate(words) if word in BEFORE_A_TABLE), default=-1)
     for start in dict.fromkeys((last + 1, 0)):
         part = words[start:]
         fit = [
@@ -294,7 +298,7 @@ def find_table(words: Sequence[str], seen: Objects) -> Subject | None:
 
 
 def _without_verbs(words: Sequence[str]) -> list[str]:
-    first = next((at for at, word in enumerate(words[:-1]) if word not in _VERBS), max(len(words) - 1, 0))
+    first = next((at for at, word in enumerate(words[:-1]) if word not in VERBS), max(len(words) - 1, 0))
     return list(words[first:])
 
 
