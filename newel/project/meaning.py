@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from newel.errors import NewelError
-from newel.project.names import LONGEST, places_of, quoted, same_word, shortened, words_of
-from newel.project.tables import Column, Objects, Table
+from newel.project.names import LONGEST, quoted, same_word, shortened, words_of
+from newel.project.objects import Column, Objects, Table
+from newel.project.subject import BEFORE_A_TABLE, Subject, find_table, workable
 
 VERBS = ("add", "create", "make", "introduce", "refactor", "implement", "define", "new", "the")
 """Words that do not count at the beginning of a name."""
@@ -22,23 +23,11 @@ _ENDINGS = {
     "schema": (("schema",),),
     "column": (("column",), ("columns",), ("field",)),
 }
-BEFORE_A_TABLE = ("to", "on", "of", "in", "for", "from")
-"""Behind the last of these a table is looked for first."""
-
 _NO_BTREE = frozenset(("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"))
 _SQL_NAMES = {"int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT", "varchar": "VARCHAR", "uuid": "UUID"}
 _SHOWN = 8
 
 Values = Mapping[str, Callable[[str | None], str]]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """An existing table that a name speaks of, and the words of the name before and behind it."""
-
-    table: Table
-    before: tuple[str, ...]
-    behind: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ class Meaning:
             "table_schema": lambda _: quoted(self.subject.table.schema),
             "key": lambda alias: _listed(self.key, alias),
             "same_key": lambda alias: " AND ".join(
-                f"t.{quoted(part)} = {alias}.{quoted(part)}" for part in self.key
+                f"t.{quoted(part)} = {alias or 'r'}.{quoted(part)}" for part in self.key
             ),
             "column": lambda _: quoted(self.column[0].name),
             "column_chosen": lambda _: _chosen("The column", [self.column[0].name], named=self.column[1]),
@@ -269,32 +258,6 @@ class Meaning:
             f"no up file shows a column of {self.subject.table} that can be {done}",
             cure="Write the pair by hand.",
         )
-
-
-def workable(seen: Objects) -> list[Table]:
-    """Return the tables that a revision may work on: no partitions, which follow their table."""
-    return [table for table in seen.tables.values() if not table.partition]
-
-
-def find_table(words: Sequence[str], seen: Objects) -> Subject | None:
-    """Return the table that `words` name, in the singular or plural.
-
-    Behind the last `to`, `on`, `of`, `in`, `for` or `from` a table is looked for first. The longest name wins, then
-    one written just so, then the schema of the environment.
-    """
-    last = max((at for at, word in enumerate(words) if word in BEFORE_A_TABLE), default=-1)
-    for start in dict.fromkeys((last + 1, 0)):
-        part = words[start:]
-        fit = [
-            (len(own), own == list(part[first:end]), table.schema == seen.default, -first, table, end)
-            for table in workable(seen)
-            for own in [words_of(table.name)]
-            for first, end in places_of(own, part)
-        ]
-        if fit:
-            *_, first, table, end = max(fit, key=lambda item: item[:4])
-            return Subject(table, tuple(words[: start - first]), tuple(part[end:]))
-    return None
 
 
 def _without_verbs(words: Sequence[str]) -> list[str]:

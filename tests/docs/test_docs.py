@@ -18,9 +18,10 @@ from newel.errors import NewelError
 from newel.migrate.plan import plan
 from newel.project import directives
 from newel.project.environments import Environment, Environments, Locking, Policy, load_environments
-from newel.project.meaning import BEFORE_A_TABLE, VERBS, Meaning
+from newel.project.meaning import VERBS, Meaning
+from newel.project.objects import Objects
 from newel.project.settings import PARTS, URLS
-from newel.project.tables import Objects
+from newel.project.subject import BEFORE_A_TABLE
 from newel.project.templates import load_template, types
 from newel.validate.record import RevisionRecord
 from newel.validate.rules.destructive import RULE
