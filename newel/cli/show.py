@@ -108,7 +108,8 @@ def _entries(record: RevisionRecord) -> Iterator[tuple[str, Sequence[str]]]:
         ("rollback", ["safe"] if record.rollback_safe else ["not safe", *record.rollback_reasons]),
         ("destroys", _found(record.destructive)),
         ("not seen", _found(record.not_looked_into)),
-        ("sha256", [f"{record.up_sha256} up", f"{record.down_sha256} down"]),
+        ("sha256 up", [record.up_sha256]),
+        ("sha256 down", [record.down_sha256]),
     ):
         if items:
             yield label, items

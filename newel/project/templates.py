@@ -52,7 +52,9 @@ def load_template(root: Path, type_name: str) -> Template:
         hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}."
         raise NewelError(
             f"there is no type `{type_name}`; {hint}",
-            cure=f"A type of your own is a pair of files:  {OWN}/NAME.up.sql  and  {OWN}/NAME.down.sql",
+            cure=None
+            if near
+            else f"A type of your own is a pair of files:  {OWN}/NAME.up.sql  and  {OWN}/NAME.down.sql",
         )
     paths = [f"{OWN}/{type_name}.{direction}.sql" for direction in ("up", "down")]
     own = [(root / path).is_file() for path in paths]
