@@ -50,9 +50,7 @@ def generate(root: Path, args: argparse.Namespace) -> None:
     if made.note:
         print(f"note: {made.note}")
     if stale:
-        print(
-            f"note: {count(len(stale), 'other script')} not as the SQL files give them;  newel stubs  writes them"
-        )
+        print(f"note: {count(len(stale), 'other script')} to be mended:  newel stubs")
     print("Edit both SQL files, then:  newel validate && newel up")
 
 

@@ -131,7 +131,7 @@ class Meaning:
         if not name or name in ("column", "columns", "field"):
             raise NewelError(
                 f"`{self.name}` names no column to add to {table}",
-                cure=f"For example:  newel generate add_nickname_to_{table.name} --type {self.type}",
+                cure=f"For example:  newel generate add_nickname_to_{_words(table)} --type {self.type}",
             )
         if table.column(name):
             raise NewelError(f"{table} has a column {quoted(name)} already")
@@ -247,7 +247,8 @@ class Meaning:
         hint = f"did you mean {names[near[0]]}?" if near else f"there are {_some(tables)}."
         example = {"column": "add_nickname_to_{}", "soft_delete": "add_soft_delete_to_{}", "index": "index_{}_email",
                    "data": "migrate_{}_data"}.get(self.type, "change_{}")  # fmt: skip
-        like = example.format(near[0] if near else workable(self.seen)[0].name)
+        shown = next(item for item in workable(self.seen) if not near or item.name == near[0])
+        like = example.format(_words(shown))
         return NewelError(
             f"type {self.type} works on a table, and `{self.name}` names none; {hint}",
             cure=f"Put the table's name into the revision's, for example:  newel generate {like} --type {self.type}",
@@ -258,6 +259,10 @@ class Meaning:
             f"no up file shows a column of {self.subject.table} that can be {done}",
             cure="Write the pair by hand.",
         )
+
+
+def _words(table: Table) -> str:
+    return "_".join(words_of(table.name))
 
 
 def _without_verbs(words: Sequence[str]) -> list[str]:

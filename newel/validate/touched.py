@@ -35,7 +35,7 @@ _DEEDS = {
 """By the kind of a statement: the field with the table that it changes, and the word for it."""
 
 _READING = ("SelectStmt", "CreateTableAsStmt", "ViewStmt", "MergeStmt", "PrepareStmt", "ExplainStmt", "RenameStmt",
-            "DropStmt", "AlterObjectSchemaStmt", "GrantStmt", "DeclareCursorStmt")  # fmt: skip
+            "DropStmt", "AlterObjectSchemaStmt", "DeclareCursorStmt")  # fmt: skip
 _MADE = {
     "CreateDomainStmt": ("domain", "domainname"),
     "CreateEnumStmt": ("type", "type_name"),

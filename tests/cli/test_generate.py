@@ -215,7 +215,7 @@ def test_json_says_what_was_written(project: Project) -> None:
 def test_scripts_of_others_are_left_alone_and_told(project: Project) -> None:
     project.write("alembic/versions/000001_first.py", "# changed\n")
     done = project.newel("generate", "add_orders")
-    assert "note: 1 other script not as the SQL files give them;  newel stubs  writes them" in done.out
+    assert "note: 1 other script to be mended:  newel stubs" in done.out
     assert text(project, "alembic/versions/000001_first.py") == "# changed\n"
 
 
