@@ -59,7 +59,8 @@ def _root(config: str) -> Path:
     if not path.is_file():
         raise FileMissing(
             f"there is no {config} here",
-            cure="Run newel in the project's folder, or name the file:  newel ... --config FOLDER/alembic.ini",
+            cure="Run newel in the project's folder, or name the file:  newel ... --config FOLDER/alembic.ini\n"
+            "A new project is made by  newel init FOLDER",
         )
     return path.resolve().parent
 

@@ -37,6 +37,7 @@ MARKDOWN = (
     "docs/reference.md",
     "docs/reliability.md",
     "docs/rules/destructive.md",
+    "docs/tutorial.md",
     "examples/user_service/README.md",
 )
 PROGRAMS = ("newel", "make", "alembic")
@@ -100,7 +101,7 @@ def shell_commands(page: str) -> Iterator[list[str]]:
             words = shlex.split(line, comments=True)
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 words.pop(0)
-            end = next((at for at, word in enumerate(words) if word in (">", "|", "&&")), len(words))
+            end = next((at for at, word in enumerate(words) if word[:1] in "<>|&"), len(words))
             yield words[:end]
 
 

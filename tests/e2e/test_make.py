@@ -1,82 +1,26 @@
-"""The two commands of the README, as a user types them: in a copy of the project whose folder's name holds spaces.
-
-The copy shares this environment's .venv, so that no package index is asked; .ci/run makes a real one.
-"""
+"""The make targets, as a user types them, in a copy of the project whose folder's name holds spaces."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from project_copy import ProjectCopy
 
 from newel.project.project import load_project
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
-SHARED = (
-    "Makefile",
-    "alembic.ini",
-    "requirements.txt",
-    "requirements-server.txt",
-    "pyproject.toml",
-    "alembic",
-    "sql",
-    "env",
-    "newel",
-    "examples",
-    "tests",
-)
 
 
 @pytest.fixture
-def make(tmp_path: Path, project_root: Path) -> Iterator[Make]:
-    """Run make in the copy; its server is stopped when the test ends."""
-    copy = tmp_path / "a folder's name"
-    copy.mkdir()
-    for name in SHARED:
-        source = project_root / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, copy)
-    binaries = copy / ".venv" / "bin"
-    binaries.mkdir(parents=True)
-    for program in ("python", "pytest", "alembic"):
-        write_program(
-            binaries / program,
-            "-m pytest" if program == "pytest" else "-m alembic.config" if program == "alembic" else "",
-        )
-    write_program(binaries / "newel", "-m newel.cli.main")
-    (copy / ".venv" / ".requirements-installed").touch()
-    keep = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("DATABASE", "MIGRATION", "MAKE", "PG"))
-    }
-
-    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["make", *arguments],
-            cwd=copy,
-            env=keep | {"PYTHONPATH": str(copy)} | environ,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-
-    yield run
-    run("db-stop")
-
-
-def write_program(path: Path, arguments: str) -> None:
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-    path.chmod(0o755)
+def make(project_copy: ProjectCopy) -> Make:
+    """Run make in a copy of the project."""
+    return project_copy.make
 
 
 def test_make_db_migrate_up_gives_a_running_server_with_every_revision_applied(
@@ -152,8 +96,10 @@ def test_a_python_without_ensurepip_is_named_with_its_cure(make: Make, tmp_path:
     assert "apt-get install python3-venv" in done.stderr
 
 
-def test_approvals_reach_newel_through_the_environment_alone(make: Make, tmp_path: Path):
-    settings = tmp_path / "a folder's name" / "env" / "environments.json"
+def test_approvals_reach_newel_through_the_environment_alone(
+    make: Make, project_copy: ProjectCopy, tmp_path: Path
+):
+    settings = project_copy.root / "env" / "environments.json"
     described = json.loads(settings.read_text())
     described["environments"]["development"]["config"] = {"require_approval": True}
     settings.write_text(json.dumps(described))
