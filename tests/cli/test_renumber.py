@@ -5,8 +5,9 @@ from __future__ import annotations
 import stat
 
 import pytest
-from small_project import Project
+from small_project import REPOSITORY, Project
 
+from newel.project.templates import types
 from newel.testing import Database
 
 HEADER = (
@@ -269,6 +270,20 @@ def test_a_project_without_a_database_yet_needs_none(race: Project) -> None:
     assert done.code == 0
     assert "development: it is not applied there" in done.lines
     assert not (race.root / ".newel").exists()
+
+
+@pytest.mark.parametrize("kind", types(REPOSITORY))
+def test_nothing_of_the_old_number_is_left_in_a_generated_pair(project: Project, kind: str) -> None:
+    project.pair(
+        "000005", "users", up="CREATE TABLE users (id int PRIMARY KEY, x text);\n", down="DROP TABLE users;\n"
+    )
+    project.stubs()
+    made = project.newel("generate", "add_things_to_users", "--type", kind, "--json").json
+    moved = project.newel("renumber", made["revision"], "000017", "--json").json
+    written = [*moved["moved"].values(), *moved["written"]]
+    assert len(written) == 3
+    assert [path for path in written if "000006" in (project.root / path).read_text()] == []
+    assert project.newel("validate").out.endswith("6 revisions: 0 errors, 0 warnings\n")
 
 
 def test_a_files_mode_is_kept(race: Project) -> None:

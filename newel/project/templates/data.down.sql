@@ -1,6 +1,6 @@
 -- newel: lossy {{table}}.{{column}} what this revision has written is replaced by what was there before
 -- Migration Rollback: {{number}}_{{name}}
--- Description: Put back what {{number}}_{{name}} changed in {{table}}
+-- Description: Put back what {{name}} changed in {{table}}
 -- Created: {{date}}
 
 -- A value that was changed since stays. Values are compared as text, which every type has.

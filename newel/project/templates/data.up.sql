@@ -15,7 +15,7 @@ ALTER TABLE {{record}}
     ADD FOREIGN KEY ({{key}}) REFERENCES {{table}} ({{key}}) ON DELETE CASCADE;
 
 COMMENT ON TABLE {{record}} IS
-    'What revision {{number}} changed; its rollback reads this table and drops it';
+    'What {{name}} changed; its rollback reads this table and drops it';
 
 -- {{column_chosen}}
 -- As it stands, rows without a value get the column's default, and none is changed where there is no such row.
