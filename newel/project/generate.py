@@ -50,13 +50,13 @@ def generate(root: Path, name: str, type_name: str, branch: str | None, today: d
     taken = seen if len(visible) == len(definitions) else objects_of(definitions, schema)
     meaning = Meaning(revision.id, name, type_name, seen, taken, makes_table=template.uses("new_table"))
     values = {**meaning.values, "date": lambda _: today.isoformat()}
-    files = {
-        revision.up: fill(template.up, template.up_path, values),
-        revision.down: fill(template.down, template.down_path, values),
-    }
-    contents = {path: text.encode() for path, text in files.items()}
-    for path, content in contents.items():
-        sql_file(path, content)
+    contents = {}
+    for path, text, template_path in (
+        (revision.up, template.up, template.up_path),
+        (revision.down, template.down, template.down_path),
+    ):
+        contents[path] = fill(text, template_path, values).encode()
+        sql_file(template_path, contents[path])  # a fault is the template's, and its lines are the same
     makes_here = any(template.uses(item) for item in ("new_table", "schema"))
     note = None
     if makes_here and schema != "public" and schema not in seen.schemas:

@@ -311,7 +311,7 @@ def test_a_projects_own_template_wins_and_may_be_a_type_of_its_own(project: Proj
                                                         "`{{nwe_table}}`; did you mean `{{new_table}}`?"),
         ({"up": "", "down": "{{zzz}}"}, 1, "own.down.sql:1:1: unknown placeholder `{{zzz}}`; there are number"),
         ({"up": b"\xff", "down": ""}, 1, "sql/templates/own.up.sql:1:1: not valid UTF-8"),
-        ({"up": "CREATE TABLE;", "down": ""}, 1, "sql/migrations/000005_add_x.up.sql:1:13: syntax error"),
+        ({"up": "CREATE TABLE;", "down": ""}, 1, "sql/templates/own.up.sql:1:13: syntax error"),
     ],
 )  # fmt: skip
 def test_a_template_that_is_no_good_is_refused_with_file_and_line(
