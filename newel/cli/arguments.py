@@ -152,7 +152,10 @@ def _writing(add: _Add) -> None:
         "or one of sql/templates",
     )
     generate.add_argument("--branch", metavar="NAME", help="a revision of this environment alone")
-    renumber = add("renumber", "give a revision that lost a number race a free number", "generate:renumber")
+    renumber = add(
+        "renumber", "give a revision that lost a number race a free number", "generate:renumber", FOLDER
+    )
+    renumber.add_argument("--env", metavar="NAME", help="the environment whose database is asked")
     renumber.add_argument(
         "revision", metavar="REVISION", help="its number, or NNNNNN_name or a path where two have the number"
     )

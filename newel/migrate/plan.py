@@ -97,7 +97,7 @@ def resolve(
     return frozenset(ids[: ids.index(revision_id) + 1])
 
 
-def find_revision(revisions: Sequence[Revision], number: str) -> str:
+def find_revision(revisions: Sequence[Revision], number: str, where: str = " in this environment") -> str:
     """Return the id that a number names: `5`, `000005` or `000005_slug`, whole and never a prefix."""
     slugs = {revision.id: revision.slug for revision in revisions}
     match = re.fullmatch(r"([0-9]{1,6})(?:_(\w+))?", number)
@@ -107,7 +107,7 @@ def find_revision(revisions: Sequence[Revision], number: str) -> str:
     names = {f"{id}_{slug}": id for id, slug in slugs.items()} | {slug: id for id, slug in slugs.items()}
     near = get_close_matches(number, names, 1)
     hint = f"; did you mean {names[near[0]]}?" if near else "" if slugs else "; there are none."
-    raise NewelError(f"there is no revision `{number}` in this environment{hint}", cure="See  newel history")
+    raise NewelError(f"there is no revision `{number}`{where}{hint}", cure="See  newel history")
 
 
 def _relative(
@@ -144,14 +144,10 @@ def _branch(revisions: Sequence[Revision], applied: Sequence[str], target: str) 
 
 
 def _below_applied(revision: Revision, applied: Revision, free: str) -> DependencyError:
-    moves = "\n".join(
-        f"  git mv {path} {path.replace(f'/{revision.id}_', f'/{free}_')}"
-        for path in (revision.up, revision.down)
-    )
     return DependencyError(
         f"revision {revision.id}_{revision.slug} is not applied, but {applied.id}_{applied.slug}, "
         "which stands on it by its number, is: it would never run",
-        cure=f"Give it a number above the applied ones, then try again:\n{moves}\n  newel stubs",
+        cure=f"Give it a number above the applied ones, then try again:  newel renumber {revision.id} {free}",
     )
 
 

@@ -31,10 +31,11 @@ from newel.migrate.policy import approval
 from newel.migrate.policy.approval import Ask, Proposal
 from newel.migrate.policy.backup import back_up
 from newel.migrate.policy.checks import check_files, check_window
-from newel.migrate.policy.losses import estimate, losses
+from newel.migrate.policy.estimate import estimate
 from newel.migrate.policy.takeback import to_take_back
 from newel.migrate.request import Request, look, pending_steps
 from newel.project.project import Project
+from newel.validate.losses import losses
 
 Driver = Callable[[Work], None]
 Approved = tuple[Proposal, Mapping[str, str]]

@@ -87,6 +87,15 @@ class Environments:
             raise NewelError(f"there is no environment `{name}` in {PATH}{_suggestion(name, self.by_name)}")
         return self.by_name[name]
 
+    def default_schema(self, branch: str | None) -> str:
+        """Return the schema of names without one: the first of the search_path of the branch's environment.
+
+        If that has none, or for the mainline, the first environment that has one tells; else it is public.
+        """
+        own = [self.by_name[branch]] if branch and branch in self.by_name else []
+        paths = (item.search_path for item in [*own, *self.by_name.values()])
+        return next((schema for path in paths for schema in path if schema != "$user"), "public")
+
     def revisions(self, name: str, revisions: Sequence[Revision]) -> tuple[Revision, ...]:
         """Return the revisions that the environment runs, in order of work.
 
@@ -98,7 +107,7 @@ class Environments:
             if any(character in pattern for character in "*?["):
                 continue
             if not any(revision.up == f"{MIGRATIONS}/{pattern}" for revision in revisions):
-                raise self._error(
+                raise self.error(
                     FileMissing,
                     f"environment `{name}` lists {pattern}, which is not in {MIGRATIONS}",
                     pattern,
@@ -108,7 +117,7 @@ class Environments:
         for revision in chosen:
             for needed in revision.needs:
                 if needed not in ids:
-                    raise self._error(
+                    raise self.error(
                         DependencyError,
                         f"environment `{name}` lists {revision.id}_{revision.slug} without {needed}, "
                         "which comes before it in the same folder",
@@ -117,7 +126,8 @@ class Environments:
                     )
         return chosen
 
-    def _error(self, kind: type[NewelError], what: str, near: str, cure: str | None = None) -> NewelError:
+    def error(self, kind: type[NewelError], what: str, near: str, cure: str | None = None) -> NewelError:
+        """Make an error that points to a word of the file: the name of an environment, or what one lists."""
         key = re.search(re.escape(json.dumps(near).encode()) + rb"\s*:", self.text)  # an environment
         at = key.start() if key else max(self.text.find(json.dumps(near).encode()), 0)
         return kind(what, where=locate(self.text, at, PATH), excerpt=excerpt(self.text, at), cure=cure)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newel.errors import DependencyError, FileMissing, Location, NewelError
-from newel.project.files import FileName, list_files
+from newel.project.files import MIGRATIONS, FileName, list_files
+
+LAST_NUMBER = 999_999
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,11 @@ def find_revisions(root: Path) -> tuple[tuple[Revision, ...], list[NewelError]]:
         first = by_number.setdefault(name.number, name)
         if first is not name:
             problems.append(_number_twice(first, name))
-    return _chain([by_number[number] for number in sorted(by_number)]), problems
+    return chain([by_number[number] for number in sorted(by_number)]), problems
 
 
-def heads(revisions: Sequence[Revision]) -> tuple[str, ...]:
-    """Return the ids that no other of `revisions` stands on: what alembic_version holds for them, sorted."""
-    needed = {item for revision in revisions for item in revision.needs}
-    return tuple(sorted(revision.id for revision in revisions if revision.id not in needed))
-
-
-def _chain(ups: Sequence[FileName]) -> tuple[Revision, ...]:
+def chain(ups: Sequence[FileName]) -> tuple[Revision, ...]:
+    """Return the revisions of up files that are in number order, each number once."""
     last: dict[str | None, str] = {}
     revisions = []
     for name in ups:
@@ -92,6 +89,30 @@ def _chain(ups: Sequence[FileName]) -> tuple[Revision, ...]:
         )
         last[name.folder] = name.number
     return tuple(revisions)
+
+
+def following(revisions: Sequence[Revision], slug: str, branch: str | None) -> Revision:
+    """Return the revision that comes behind all of `revisions`, with the next free number.
+
+    Raises DependencyError if there is none.
+    """
+    number = int(max((revision.id for revision in revisions), default="0")) + 1
+    if number > LAST_NUMBER:
+        raise DependencyError(f"no number is free above {LAST_NUMBER}, and a revision's has six digits")
+    folder = MIGRATIONS if branch is None else f"{MIGRATIONS}/{branch}"
+    up = FileName(f"{folder}/{number:06}_{slug}.up.sql", f"{number:06}", slug, "up", branch)
+    known = [
+        FileName(item.up, item.id, item.slug, "up", item.branch)
+        for item in revisions
+        if item.branch in (None, branch)
+    ]
+    return chain([*known, up])[-1]
+
+
+def heads(revisions: Sequence[Revision]) -> tuple[str, ...]:
+    """Return the ids that no other of `revisions` stands on: what alembic_version holds for them, sorted."""
+    needed = {item for revision in revisions for item in revision.needs}
+    return tuple(sorted(revision.id for revision in revisions if revision.id not in needed))
 
 
 def _without_counterpart(name: FileName, names: Sequence[FileName]) -> NewelError:
@@ -127,6 +148,6 @@ def _number_twice(first: FileName, second: FileName) -> NewelError:
     return DependencyError(
         f"number {second.number} is taken by {first.path} already; a number names one revision in the whole tree",
         where=Location(second.path),
-        cure="Give the one that was not merged first the next free number, in both of its file names, then run "
-        "  newel stubs",
+        cure="Give the one that was not merged first the next free number:  newel renumber "
+        f"{second.path}\n(or  newel renumber {first.path})",
     )

@@ -80,7 +80,7 @@ def fifth_is(kind: str) -> Callable[[Project], None]:
 CASES: dict[str, tuple[Callable[[Project], None], int, tuple[str, ...]]] = {
     "missing down": (missing_down, 2, (UP, DOWN)),
     "missing up": (missing_up, 2, (UP, DOWN)),
-    "number twice": (number_twice, 5, (UP, "sql/migrations/000005_other.up.sql", "newel stubs")),
+    "number twice": (number_twice, 5, (UP, "sql/migrations/000005_other.up.sql", "newel renumber")),
     "number twice in two folders": (number_twice_across_folders, 5, (UP, "development/000005_other.up.sql")),
     "unfit name": (unfit_name, 1, ("sql/migrations/6-Sixth Thing.up.sql", "000006_sixth_thing.up.sql")),
     "script differs": (script_differs, 1, ("alembic/versions/000001_first.py:1", "newel stubs")),

@@ -154,7 +154,7 @@ def test_a_mainline_revision_numbered_below_an_applied_one_is_refused(empty_proj
             said = refused(project.alembic(*command))
             assert "000001_late" in said
             assert "000002_second" in said
-            assert "git mv sql/migrations/000001_late.up.sql sql/migrations/000003_late.up.sql" in said
+            assert "newel renumber 000001 000003" in said
 
 
 def test_a_database_that_holds_an_unknown_revision_is_refused_by_every_command(project: Project) -> None:

@@ -18,7 +18,12 @@ from newel.errors import NewelError
 from newel.migrate.plan import plan
 from newel.project import directives
 from newel.project.environments import Environment, Environments, Locking, Policy, load_environments
+from newel.project.meaning import VERBS, Meaning
+from newel.project.objects import Objects
 from newel.project.settings import PARTS, URLS
+from newel.project.subject import BEFORE_A_TABLE
+from newel.project.templates import load_template, types
+from newel.validate.record import RevisionRecord
 from newel.validate.rules.destructive import RULE
 
 MARKDOWN = (
@@ -224,6 +229,37 @@ def test_the_words_of_a_refused_directive_are_those_of_the_file_format(text):
             directives.read_directives(data, path)
         begins = re.split(r"[;`]", refused.value.what)[0].strip()
         assert begins in table
+
+
+def test_every_type_and_placeholder_of_a_template_is_in_the_file_format_and_no_other(
+    text, project_root: Path
+):
+    part = section(text("docs/file-format.md"), "## Templates")
+    rows = re.findall(r"^\| (`.*?) \|", part, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`([a-z_]+)`", row)) == types(project_root)
+    nothing = Objects()
+    known = {*Meaning("000001", "add_x", "table", nothing, nothing, makes_table=True).values, "date"}
+    assert {name for row in rows for name in re.findall(r"\{\{(\w+)", row)} == known
+    templates = [load_template(project_root, name) for name in types(project_root)]
+    used = {name for item in templates for name in re.findall(r"\{\{(\w+)", item.up + item.down)}
+    assert used <= known
+    for item in templates:
+        assert item.up.startswith("-- Migration: {{number}}_{{name}}\n-- Description: ")
+        assert "-- Migration Rollback: {{number}}_{{name}}\n-- Description: " in item.down
+
+
+def test_the_verbs_and_prepositions_of_a_name_are_those_of_the_file_format(text):
+    part = section(text("docs/file-format.md"), "## Templates")
+    reading = part[part.index("How a name is read") :]
+    first, _, table, _ = reading.split("\n- ")[1:]
+    assert set(re.findall(r"`(\w+)`", first)) == set(VERBS)
+    assert set(BEFORE_A_TABLE) <= set(re.findall(r"`(\w+)`", table))
+
+
+def test_the_keys_of_a_record_are_documented(text):
+    part = section(text("docs/reference.md"), "### newel show")
+    documented = set(re.findall(r"`(\w+)`", part[part.index("`--json`:") :]))
+    assert {item.name for item in dataclasses.fields(RevisionRecord)} <= documented
 
 
 def test_every_key_of_environments_json_is_documented_and_no_other(text):

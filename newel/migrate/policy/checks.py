@@ -11,12 +11,12 @@ from newel.database.connection import session_sql
 from newel.errors import NewelError, PermissionDenied
 from newel.migrate.events import Listener, Warned
 from newel.migrate.planned import Planned
-from newel.migrate.policy.losses import losses
 from newel.project.environments import Environment
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
 from newel.project.window import Window
 from newel.validate.file import validate_file
+from newel.validate.losses import losses
 from newel.validate.rules.destructive import Destruction, find_destructions
 from newel.validate.types import narrows
 

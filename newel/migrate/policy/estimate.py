@@ -1,46 +1,17 @@
-"""What a down file loses, from its parse trees and its `lossy` directives; and how many rows that is in a database.
-
-What only the catalog knows is not in it: rows that a foreign key deletes or TRUNCATE ... CASCADE empties along, and
-columns of a type that is dropped.
-"""
+"""How many rows a rollback loses in a database: by the planner's statistics, or counted."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from newel.database.connection import quote_identifier, server_refusal
-from newel.project.files import SqlFile
-from newel.project.parser import ParseError, enum_name, kind_of, node_of, parse, spans
-from newel.project.statements import Statement
-
-_MAY_LOSE = frozenset(("ALTER", "CREATE", "DELETE", "DROP", "MERGE", "TRUNCATE", "UPDATE", "WITH"))
-_CONFLICT = re.compile(rb"\bon\s+conflict\b", re.IGNORECASE)
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-_PART = r'"(?:[^"]|"")+"|[^".]+'
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Rows of a table, or values of one of its columns, that a rollback loses.
-
-    Names are as PostgreSQL takes them, quoted where needed. The table `app.*` stands for every table of a schema.
-    `reason` is what the file's `lossy` directive says of it.
-    """
-
-    table: str
-    column: str | None
-    extent: Literal["all", "some"]
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        return self.table if self.column is None else f"{self.table}.{self.column}"
+from newel.database.connection import server_refusal
+from newel.validate.losses import Loss, both
 
 
 @dataclass(frozen=True)
@@ -67,20 +38,6 @@ class Estimate:
         return f"{self.loss}: {amount}" + (f"; {self.loss.reason}" if self.loss.reason else "")
 
 
-def losses(file: SqlFile) -> tuple[Loss, ...]:
-    """Return what a down file loses, each table and column once, in the order of the file.
-
-    A DO block is not looked into, nor is a statement that is nested too deeply for a tree.
-    """
-    stated = [loss for statement in file.statements() for loss in _of_statement(statement)]
-    directed = [_of_directive(word, reason, stated) for word, reason in file.directives.lossy]
-    merged: dict[tuple[str, str | None], Loss] = {}
-    for loss in (*directed, *stated):
-        key = (loss.table, loss.column)
-        merged[key] = _both(merged[key], loss) if key in merged else loss
-    return tuple(merged.values())
-
-
 def estimate(cursor: Any, losses: Sequence[Loss], *, count: bool) -> list[Estimate]:
     """Return how much each loss takes of what is there: by the planner's statistics, or counted.
 
@@ -93,107 +50,8 @@ def estimate(cursor: Any, losses: Sequence[Loss], *, count: bool) -> list[Estima
         for target in _targets(cursor, loss):
             named = replace(loss, table=target.name) if loss.table.endswith(".*") else loss
             key = (target.oid, target.column)
-            found[key] = (target, _both(found[key][1], named) if key in found else named)
+            found[key] = (target, both(found[key][1], named) if key in found else named)
     return [_estimate(cursor, target, loss, count) for target, loss in found.values()]
-
-
-def _both(first: Loss, second: Loss) -> Loss:
-    """Make one of two losses of the same thing: all wins over some, and each reason is kept."""
-    reasons = dict.fromkeys(loss.reason for loss in (first, second) if loss.reason)
-    extent: Literal["all", "some"] = "all" if "all" in (first.extent, second.extent) else "some"
-    return replace(first, extent=extent, reason="; ".join(reasons) or None)
-
-
-def _of_directive(word: str, reason: str, stated: Sequence[Loss]) -> Loss:
-    """Read `table` or `table.column`: as a statement's loss if one has that name, else by the number of parts."""
-    parts = [_unquoted(part) for part in re.findall(_PART, word)]
-    if not re.fullmatch(rf"(?:{_PART})(?:\.(?:{_PART}))*", word):
-        parts = [word]
-    *table, last = parts
-    column = Loss(_name(*table), _quoted(last), "some", reason)
-    if len(parts) > 2 or any((loss.table, loss.column) == (column.table, column.column) for loss in stated):
-        return column
-    return Loss(_name(*parts), None, "some", reason)
-
-
-def _of_statement(statement: Statement) -> Iterator[Loss]:
-    text = statement.source[statement.start : statement.end]
-    if statement.keyword in _MAY_LOSE or (statement.keyword == "INSERT" and _CONFLICT.search(text)):
-        tree = parse(statement.text)
-        if tree is not None:
-            yield from _of_tree(tree)
-
-
-def _of_tree(tree: Any) -> Iterator[Loss]:
-    fields = tree.DESCRIPTOR.fields_by_name
-    if "with_clause" in fields:
-        for item in tree.with_clause.ctes:
-            yield from _of_tree(node_of(item.common_table_expr.ctequery))
-    match kind_of(tree):
-        case "DropStmt" if enum_name(tree, "remove_type") in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
-            for item in tree.objects:
-                yield Loss(_name(*(part.string.sval for part in item.list.items)), None, "all")
-        case "DropStmt" if enum_name(tree, "remove_type") == "OBJECT_SCHEMA":
-            if enum_name(tree, "behavior") == "DROP_CASCADE":
-                yield from (Loss(f"{_name(item.string.sval)}.*", None, "all") for item in tree.objects)
-        case "TruncateStmt":
-            yield from (Loss(_table(item.range_var), None, "all") for item in tree.relations)
-        case "AlterTableStmt" if enum_name(tree, "objtype") == "OBJECT_TABLE":
-            yield from _of_alter(tree)
-        case "DeleteStmt":
-            yield Loss(_table(tree.relation), None, _extent(tree))
-        case "UpdateStmt":
-            yield from _of_set(tree.relation, tree.target_list, _extent(tree))
-        case "InsertStmt":
-            yield from _of_set(tree.relation, tree.on_conflict_clause.target_list, "some")
-        case "MergeStmt":
-            for clause in (item.merge_when_clause for item in tree.merge_when_clauses):
-                if enum_name(clause, "command_type") == "CMD_DELETE":
-                    yield Loss(_table(tree.relation), None, "some")
-                if enum_name(clause, "command_type") == "CMD_UPDATE":
-                    yield from _of_set(tree.relation, clause.target_list, "some")
-        case "CreateTableAsStmt":
-            yield from _of_tree(node_of(tree.query))
-
-
-def _of_alter(tree: Any) -> Iterator[Loss]:
-    for command in (item.alter_table_cmd for item in tree.cmds):
-        subtype = enum_name(command, "subtype")
-        if subtype in ("AT_DropColumn", "AT_AlterColumnType"):
-            extent: Literal["all", "some"] = "all" if subtype == "AT_DropColumn" else "some"
-            yield Loss(_table(tree.relation), _quoted(command.name), extent)
-
-
-def _of_set(relation: Any, targets: Any, extent: Literal["all", "some"]) -> Iterator[Loss]:
-    yield from (Loss(_table(relation), _quoted(item.res_target.name), extent) for item in targets)
-
-
-def _extent(tree: Any) -> Literal["all", "some"]:
-    return "some" if tree.HasField("where_clause") else "all"
-
-
-def _table(relation: Any) -> str:
-    return _name(*(part for part in (relation.schemaname, relation.relname) if part))
-
-
-def _name(*parts: str) -> str:
-    """Put a name together; a database before the schema can only be the one that is connected to."""
-    return ".".join(_quoted(part) for part in parts[-2:])
-
-
-def _quoted(name: str) -> str:
-    if _PLAIN.fullmatch(name):
-        try:
-            spans(f"TABLE {name}".encode())
-        except ParseError:  # a keyword
-            pass
-        else:
-            return name
-    return quote_identifier(name)
-
-
-def _unquoted(part: str) -> str:
-    return part[1:-1].replace('""', '"') if part.startswith('"') else part.lower()
 
 
 @dataclass(frozen=True)
