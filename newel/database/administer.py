@@ -163,6 +163,12 @@ def derived_name(name: str, word: str, stamp: str, taken: Collection[str]) -> st
     raise AssertionError("more names are taken than there are")
 
 
+def is_present(params: Mapping[str, str]) -> bool:
+    """Say whether the server has the database."""
+    with maintenance(params) as connection:
+        return params["dbname"] in existing_names(connection)
+
+
 def create_database(params: Mapping[str, str]) -> bool:
     """Create an empty UTF-8 database unless it is there, and say whether this call created it."""
     name = params["dbname"]
@@ -286,8 +292,9 @@ def refusal(error: psycopg2.Error, doing: str, connection: Connection) -> NewelE
     """Word a refusal to create, drop or rename: who needs which permission, or what is in the way."""
     if error.pgcode == "42501":
         user = quote_identifier(connection.info.user)
+        detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
         return PermissionDenied(
-            f"{doing}: {(error.diag.message_primary or '').strip()}",
+            f"{doing}: {(error.diag.message_primary or '').strip()}{detail}",
             cure="The user who connects needs CREATEDB, and to own the database or be a member of its owner. "
             f"A superuser gives it:\n  ALTER ROLE {user} CREATEDB;  ALTER DATABASE ... OWNER TO {user};",
         )
