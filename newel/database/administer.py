@@ -194,8 +194,9 @@ def create(connection: Connection, name: str, like: Facts | None) -> None:
     else:
         command += (
             f" OWNER {quote_identifier(like.owner)} ENCODING {quote_literal(like.encoding)} {like.locale}"
-            f" TABLESPACE {quote_identifier(like.tablespace)}"
         )
+        if like.tablespace != "pg_default":  # to name it takes a permission that not to name it does not
+            command += f" TABLESPACE {quote_identifier(like.tablespace)}"
     try:
         with connection.cursor() as cursor:
             cursor.execute(command)

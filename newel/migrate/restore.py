@@ -160,7 +160,7 @@ def restore(
 
     Raises NewelError and its kinds; then the half-made copy is gone and the database is as it was.
     """
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    stamp = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"  # which no name has to be quoted for
     try:
         with stoppable(), _lock(project, asked) as ours:
             return _restore(project, asked, environ, stamp, say, restoring, ours)
