@@ -12,14 +12,19 @@ from typing import Any
 
 from newel.cli.terminal import coloured, confirm, count, duration, human_size, print_json
 from newel.database.dump import checksum_file
+from newel.database.facts import Facts
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import reach, reach_server
+from newel.migrate.candidate import Restoration, examine, find_file
 from newel.migrate.policy.backup import back_up
 from newel.migrate.request import look
-from newel.migrate.restore import Restoration, Restored, examine, find_file
+from newel.migrate.restore import Restored
 from newel.migrate.restore import restore as put_in_place
 from newel.migrate.state import check_environment
 from newel.project.project import Project
+
+_NAMED = 4
+"""How many sessions are named in a question."""
 
 
 def backup(project: Project, args: argparse.Namespace) -> None:
@@ -27,11 +32,13 @@ def backup(project: Project, args: argparse.Namespace) -> None:
     reached = reach(project.settings, project.root, os.environ, create=False)
     with closing(reached.connect()) as connection:
         check_environment(project, look(connection), changes=False)
-    progress = _Progress(as_json=args.json)
+    lines = _Lines(quiet=args.json)
     try:
-        made = back_up(project, reached.params, written=lambda size: progress(f"{human_size(size)} written"))
+        made = back_up(
+            project, reached.params, written=lambda size: lines.show(f"  ... {human_size(size)} written")
+        )
     finally:
-        progress.end()
+        lines.end()
     environment = project.settings.environment
     command = f"newel restore {shlex.quote(str(made.path))} --env {environment}"
     if args.json:
@@ -77,17 +84,17 @@ def restore(project: Project, args: argparse.Namespace) -> None:
     )
     confirm(what, asked.name, yes=args.yes or there is None, as_json=args.json)
     started = time.perf_counter()
-    progress = _Progress(as_json=args.json)
+    lines = _Lines(quiet=args.json)
     try:
         done = put_in_place(
             project,
             asked,
             os.environ,
-            progress.say,
-            lambda: progress(f"{duration(time.perf_counter() - started)} so far"),
+            lines.say,
+            lambda: lines.show(f"  ... {duration(time.perf_counter() - started)} so far"),
         )
     finally:
-        progress.end()
+        lines.end()
     seconds = time.perf_counter() - started
     if args.json:
         print_json(_document(project, asked, done, seconds))
@@ -98,6 +105,15 @@ def restore(project: Project, args: argparse.Namespace) -> None:
     if done.kept:
         print(f"As it was before, it is kept as {done.kept}. Once it is not needed any more:")
         print(f"  {done.drop_kept}")
+
+
+def sessions_to_end(facts: Facts) -> str:
+    """Return the end of a question: how many sessions on a database will be ended, and whose."""
+    if not facts.sessions:
+        return ""
+    whose = list(dict.fromkeys(facts.sessions))
+    named = ", ".join(whose[:_NAMED]) + (", ..." if len(whose) > _NAMED else "")
+    return f"; {count(len(facts.sessions), 'session')} on it will be ended: {named}"
 
 
 def _print_question(project: Project, asked: Restoration) -> None:
@@ -138,20 +154,20 @@ def _document(project: Project, asked: Restoration, done: Restored, seconds: flo
     }
 
 
-class _Progress:
-    """A line on a terminal that the next one replaces; steps are printed anywhere but in JSON."""
+class _Lines:
+    """Lines of output, and one that the next takes the place of, on a terminal. None of them if quiet."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self.as_json, self.open = as_json, False
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet, self.open = quiet, False
 
-    def __call__(self, words: str) -> None:
-        if not self.as_json and sys.stdout.isatty():
-            print(f"\r\033[K  ... {words}", end="", flush=True)
+    def show(self, line: str) -> None:
+        if not self.quiet and sys.stdout.isatty():
+            print(f"\r\033[K{line}", end="", flush=True)
             self.open = True
 
     def say(self, line: str) -> None:
         self.end()
-        if not self.as_json:
+        if not self.quiet:
             print(line, flush=True)
 
     def end(self) -> None:

@@ -11,10 +11,12 @@ import sys
 from contextlib import redirect_stdout
 from typing import Any
 
+from newel.cli.keep import sessions_to_end
 from newel.cli.report import Report
 from newel.cli.run import execute
 from newel.cli.terminal import coloured, confirm, count, error_document, human_size, print_json
-from newel.database.administer import check_may_replace, create_database, is_present
+from newel.database.administer import create_database, is_present
+from newel.database.facts import check_may_replace
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import Reached, is_there, reach_server
 from newel.errors import NewelError
@@ -135,14 +137,11 @@ def _seed_quietly(project: Project, args: argparse.Namespace) -> tuple[int, dict
 
 def _ask(project: Project, reached: Reached, doomed: Doomed, args: argparse.Namespace) -> None:
     facts = doomed.facts
-    ends = f"; {count(len(facts.sessions), 'session')} on it will be ended" if facts.sessions else ""
     holds = f"{count(len(doomed.state.applied), 'revision')} applied, {human_size(facts.size)}"
     if not args.json and not args.yes:
         print(f"newel backup  keeps a copy first; {_backups(project)} stays in any case.")
-    what = (
-        f"{reached.words} ({project.settings.environment}: {holds}) will be dropped, with all its data{ends}"
-    )
-    confirm(what, facts.name, yes=args.yes, as_json=args.json)
+    what = f"{reached.words} ({project.settings.environment}: {holds}) will be dropped, with all its data"
+    confirm(f"{what}{sessions_to_end(facts)}", facts.name, yes=args.yes, as_json=args.json)
 
 
 def _names(project: Project, reached: Reached) -> dict[str, Any]:

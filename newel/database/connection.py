@@ -110,7 +110,8 @@ def _connect_error(error: psycopg2.OperationalError, params: Mapping[str, str]) 
         (
             r"database .* does not exist",
             ConnectionFailed,
-            f"Create it first:  createdb {_client_options(params)}{shlex.quote(params.get('dbname', ''))}",
+            "Create it first:  newel create  (or  createdb "
+            f"{_client_options(params)}{shlex.quote(params.get('dbname', ''))})",
         ),
         (
             r"password authentication failed|no password supplied|role .* does not exist|pg_hba|authentication failed",

@@ -6,14 +6,15 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from newel.database import administer
-from newel.database.administer import Facts, maintenance
+from newel.database.administer import maintenance
+from newel.database.facts import Facts, find_database
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import Reached
 from newel.errors import PermissionDenied
+from newel.migrate.candidate import check_nobody_runs
 from newel.migrate.planned import plan_run
 from newel.migrate.policy.checks import check_files, check_window
 from newel.migrate.request import Request, look
-from newel.migrate.restore import check_nobody_runs
 from newel.migrate.state import check_environment
 from newel.project.project import Project
 from newel.project.settings import DEFAULT_ENVIRONMENT
@@ -62,7 +63,7 @@ def find_doomed(project: Project, reached: Reached) -> Doomed | None:
     Raises NewelError for one of another environment, one that nothing labels, and while a run is under way.
     """
     with maintenance(reached.params) as connection:
-        facts = administer.find_database(connection, reached.params["dbname"])
+        facts = find_database(connection, reached.params["dbname"])
     if facts is None:
         return None
     with closing(reached.connect()) as connection:
@@ -93,8 +94,10 @@ def check_new(project: Project, reached: Reached, *, can_ask: bool) -> None:
 def drop(reached: Reached, doomed: Doomed) -> None:
     """Drop the database; sessions are ended only if there were any when it was looked at.
 
-    Raises PermissionDenied, or NewelError if somebody has connected since.
+    Raises PermissionDenied, or NewelError if somebody has connected since, or a run is under way now.
     """
+    with closing(reached.connect()) as connection:
+        check_nobody_runs(connection)
     with maintenance(reached.params) as connection:
         administer.drop(connection, doomed.facts.name, end_sessions=bool(doomed.facts.sessions))
 

@@ -9,33 +9,28 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
-from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database import administer
-from newel.database.administer import Facts, maintenance
-from newel.database.archive import Archive, read_archive, read_roles, tools_for
-from newel.database.connection import connect, led_to, quote_identifier, server_refusal
+from newel.database.administer import maintenance
+from newel.database.connection import connect, server_refusal
 from newel.database.journal.state import DatabaseState
-from newel.database.lock import holder, migration_lock
-from newel.database.reach import Reached
+from newel.database.lock import migration_lock
 from newel.database.swap import swap
 from newel.database.tools import (
     CONNECTION_LOST,
     Failures,
-    Tools,
     child_environment,
     connection_argument,
     run,
-    url,
 )
-from newel.errors import ConnectionFailed, FileMissing, NewelError, PermissionDenied
+from newel.errors import ConnectionFailed, NewelError, PermissionDenied
+from newel.migrate.candidate import Restoration, check_nobody_runs
 from newel.migrate.execute.stop import held_back, interrupted, stoppable
 from newel.migrate.request import look
-from newel.migrate.state import check_consistent, check_environment, check_version_rows, known_revisions
+from newel.migrate.state import check_consistent, check_version_rows, known_revisions
 from newel.project.project import Project
 
 Say = Callable[[str], None]
@@ -64,26 +59,6 @@ _TIMEOUT_REFUSED = "Command was: SET transaction_timeout = 0;"
 
 
 @dataclass(frozen=True)
-class Restoration:
-    """What is restored and where, once everything that can be checked beforehand was."""
-
-    archive: Archive
-    tools: Tools
-    reached: Reached
-    present: Facts | None
-    """The database that is there now."""
-    state: DatabaseState
-    """What it says of itself."""
-    maintenance_url: str
-    """Where dropdb connects to, without a password."""
-
-    @property
-    def name(self) -> str:
-        """The name of the database."""
-        return self.reached.params["dbname"]
-
-
-@dataclass(frozen=True)
 class Restored:
     """What came of it: the state of the database now, where the former one is kept, and what a person should know."""
 
@@ -92,61 +67,6 @@ class Restored:
     drop_kept: str | None
     """The command that drops it."""
     notes: tuple[str, ...]
-
-
-def find_file(project: Project, file: str) -> Path:
-    """Return the path of a backup: from the current folder, or a bare name in the folder of backups.
-
-    Raises FileMissing with the nearest name or the newest backup there is.
-    """
-    if not file:
-        raise NewelError("a file is missing", cure="For make:  make db-restore FILE=backups/....dump")
-    folder = project.root / project.settings.backups
-    path = Path(file)
-    if path.exists():
-        return path
-    if path.name == file and (folder / file).exists():
-        return folder / file
-    dumps = sorted(folder.glob("*.dump"), key=lambda dump: dump.stat().st_mtime) if folder.is_dir() else []
-    near = get_close_matches(path.name, [dump.name for dump in dumps], 1)
-    newest = f"The newest backup in {folder} is {dumps[-1].name}." if dumps else f"{folder} holds no backup."
-    raise FileMissing(
-        f"there is no file {file}", cure=f"Did you mean {shlex.quote(near[0])}?" if near else newest
-    )
-
-
-def examine(
-    project: Project, path: Path, server: Callable[[], Reached], environ: Mapping[str, str]
-) -> Restoration:
-    """Check the file, then the server, then the database that is there. Changes nothing.
-
-    `server` reaches the server; it is asked once the file was found good. Raises NewelError and its kinds.
-    """
-    archive = read_archive(path, environ)
-    reached = server()
-    with maintenance(reached.params) as connection:
-        version = str(connection.info.parameter_status("server_version")).split()[0]
-        tools = tools_for(archive, connection.server_version // 10_000, version, environ)
-        present = administer.find_database(connection, reached.params["dbname"])
-        _check_roles(archive, tools, connection, environ)
-        where = url({**reached.params, **led_to(connection)})
-    if present is None:
-        check_environment(project, DatabaseState(), changes=True)
-        return Restoration(archive, tools, reached, None, DatabaseState(), where)
-    administer.check_may_replace(present, reached.params)
-    with closing(reached.connect()) as connection:
-        state = look(connection)
-        check_environment(project, state, changes=True)
-        check_nobody_runs(connection)
-    return Restoration(archive, tools, reached, present, state, where)
-
-
-def check_nobody_runs(connection: Connection) -> None:
-    """Refuse while a run holds the lock."""
-    if who := holder(connection):
-        raise NewelError(
-            f"a run is under way: {who}", cure="Nothing was changed. Wait for its end and try again."
-        )
 
 
 def restore(
@@ -234,34 +154,6 @@ def _dress(asked: Restoration, copy: str) -> tuple[str, ...]:
     with maintenance(asked.reached.params) as connection:
         refused = administer.dress(connection, copy, asked.present)
     return tuple(f"Left out, since {asked.present.user} may not set it:  {item};" for item in refused)
-
-
-def _check_roles(archive: Archive, tools: Tools, connection: Connection, environ: Mapping[str, str]) -> None:
-    """Refuse a dump whose roles the server lacks, or whose owners the user cannot make owners."""
-    roles = read_roles(archive, tools, environ)
-    able = "SET" if connection.server_version >= 160_000 else "MEMBER"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname, pg_catalog.pg_has_role(oid, %s) FROM pg_catalog.pg_roles", (able,))
-        known: dict[str, bool] = dict(cursor.fetchall())
-        cursor.execute("SELECT current_user")
-        user = cursor.fetchone()[0]
-    missing = sorted((roles.owners | roles.others) - set(known))
-    if missing:
-        commands = "\n".join(f"  CREATE ROLE {quote_identifier(role)};" for role in missing)
-        raise NewelError(
-            f"the backup names roles that the server lacks: {', '.join(missing)}",
-            cure="Nothing was changed. Roles belong to the server and are in no backup of a database. Create them, "
-            f"then run the same command again:\n{commands}",
-        )
-    foreign = sorted(role for role in roles.owners if not known[role])
-    if foreign:
-        commands = "\n".join(
-            f"  GRANT {quote_identifier(role)} TO {quote_identifier(user)};" for role in foreign
-        )
-        raise PermissionDenied(
-            f"{user} cannot make {', '.join(foreign)} the owner of what the backup holds",
-            cure=f"Nothing was changed. Connect as a superuser, or have one give what is lacking:\n{commands}",
-        )
 
 
 def _run_pg_restore(

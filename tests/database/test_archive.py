@@ -18,6 +18,7 @@ from newel.database.administer import derived_name, maintenance
 from newel.database.archive import read_archive, read_roles, tools_for
 from newel.database.connection import connect
 from newel.database.dump import checksum_file, dump
+from newel.database.facts import find_database
 from newel.database.swap import swap
 from newel.database.tools import newest_tools
 from newel.errors import NewelError
@@ -143,11 +144,11 @@ def test_a_failed_second_rename_leaves_the_first_undone(database, server) -> Non
     params = server.params(database.name)
     ours = database.connect()
     with maintenance(params) as connection:
-        present = administer.find_database(connection, database.name)
+        present = find_database(connection, database.name)
         assert present
         with pytest.raises(NewelError, match="does not exist"):
             swap(params, present, "no_such_copy", f"{database.name}_kept", ours, ours.close)
-        assert administer.find_database(connection, database.name) == replace(present, sessions=())
+        assert find_database(connection, database.name) == replace(present, sessions=())
     database.connect()
 
 
@@ -168,10 +169,10 @@ def test_a_session_that_comes_back_at_once_does_not_stop_the_swap(database, new_
     with maintenance(params) as connection:
         for thread in threads:
             thread.start()
-        present = administer.find_database(connection, database.name)
+        present = find_database(connection, database.name)
         assert present
         while len(present.sessions) < 4:
-            present = administer.find_database(connection, database.name)
+            present = find_database(connection, database.name)
             assert present
         swap(params, present, copy.name, f"{database.name}_kept", ours, ours.close)
         stop.set()
