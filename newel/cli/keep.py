@@ -74,15 +74,9 @@ def restore(project: Project, args: argparse.Namespace) -> None:
     if not args.json:
         _print_question(project, asked)
     there = asked.present
-    ends = (
-        f", and {count(len(there.sessions), 'session')} on it will be ended"
-        if there and there.sessions
-        else ""
-    )
-    what = (
-        f"The backup will take the place of {asked.name}{ends}" if there else f"{asked.name} will be created"
-    )
-    confirm(what, asked.name, yes=args.yes or there is None, as_json=args.json)
+    if there:
+        what = f"The backup will take the place of {asked.name}{sessions_to_end(there)}"
+        confirm(what, asked.name, yes=args.yes, as_json=args.json)
     started = time.perf_counter()
     lines = _Lines(quiet=args.json)
     try:

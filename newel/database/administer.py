@@ -51,6 +51,8 @@ def maintenance(params: Mapping[str, str]) -> Iterator[Connection]:
             raise
     try:
         connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout TO 0")
         yield connection
     finally:
         connection.close()

@@ -85,7 +85,7 @@ def read_archive(path: Path, environ: Mapping[str, str]) -> Archive:
         raise NewelError(
             f"{path}: its header does not say which server it comes from", cure="Take another backup."
         )
-    ended = run([str(tools.folder / "pg_restore"), "--file=/dev/null", str(path)], _plain(environ))
+    ended = run([str(tools.folder / "pg_restore"), "--file=/dev/null", str(path.absolute())], _plain(environ))
     if ended.code:
         raise _damaged(path, ended)
     return Archive(path, size, sha256, recorded is not None, made[1], dbname[1], server[1], int(program[1]))
@@ -113,7 +113,12 @@ def read_roles(archive: Archive, tools: Tools, environ: Mapping[str, str]) -> Ro
     is meant: a line in the body of a function may look like one of them.
     """
     with tempfile.TemporaryFile() as script:
-        command = [str(tools.folder / "pg_restore"), "--schema-only", "--file=-", str(archive.path)]
+        command = [
+            str(tools.folder / "pg_restore"),
+            "--schema-only",
+            "--file=-",
+            str(archive.path.absolute()),
+        ]
         ended = run(command, _plain(environ), output=script.fileno())
         if ended.code:
             raise _damaged(archive.path, ended)
@@ -198,7 +203,7 @@ def _recorded(path: Path) -> str | None:
 def _list(tools: Tools, path: Path, environ: Mapping[str, str]) -> str:
     """Return the table of contents, which begins with what the header says."""
     with tempfile.TemporaryFile() as listed:
-        command = [str(tools.folder / "pg_restore"), "--list", str(path)]
+        command = [str(tools.folder / "pg_restore"), "--list", str(path.absolute())]
         ended = run(command, _plain(environ), output=listed.fileno())
         if "unsupported version" in ended.said:
             raise NewelError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,6 +99,9 @@ def _lock(project: Project, asked: Restoration) -> Iterator[Connection | None]:
     locking = project.environments.locking
     with closing(asked.reached.connect()) as connection:
         check_nobody_runs(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_session_timeout TO 0")  # the session does nothing while pg_restore works
+        connection.commit()
         with migration_lock(connection, 0.0 if locking.enabled else None, lambda _: None):
             yield connection
 
@@ -115,17 +118,18 @@ def _restore(
     params, name = asked.reached.params, asked.name
     with maintenance(params) as connection:
         taken = administer.existing_names(connection)
-        copy = administer.derived_name(name, "restore", stamp, taken)
-        kept = administer.derived_name(name, "before", stamp, taken)
-        administer.create(connection, copy, asked.present)
+    copy = administer.derived_name(name, "restore", stamp, taken)
+    kept = administer.derived_name(name, "before", stamp, taken)
     in_place = False
     try:
+        with maintenance(params) as connection:
+            administer.create(connection, copy, asked.present)
         say(f"Restoring into {copy} ...")
         _run_pg_restore(asked, {**params, "dbname": copy}, environ, restoring)
         with closing(connect({**params, "dbname": copy})) as connection:
             state = look(connection)
             notes = _check_copy(project, state)
-            _analyze(connection)
+            notes += (*_analyze(connection), *_leftovers(name, taken))
         notes += _dress(asked, copy)
         say(f"Putting it in the place of {name} ...")
         with held_back():
@@ -172,7 +176,11 @@ def _run_pg_restore(
     command = [str(asked.tools.folder / "pg_restore"), "--no-password"]
     command += [f"--dbname={connection_argument(params, 'restore')}"]
     command += [] if lacks_timeout else ["--exit-on-error"]
-    ended = run([*command, str(asked.archive.path)], child_environment(environ, params), meanwhile=restoring)
+    ended = run(
+        [*command, str(asked.archive.path.absolute())],
+        child_environment(environ, params),
+        meanwhile=restoring,
+    )
     only_that = (
         re.search(r"errors ignored on restore: 1$", ended.said.rstrip()) and _TIMEOUT_REFUSED in ended.said
     )
@@ -201,11 +209,26 @@ def _check_copy(project: Project, state: DatabaseState) -> tuple[str, ...]:
     return ()
 
 
-def _analyze(connection: Connection) -> None:
-    """Gather the planner's statistics, which are in no dump before PostgreSQL 18."""
+def _analyze(connection: Connection) -> tuple[str, ...]:
+    """Gather the planner's statistics, which are in no dump before PostgreSQL 18. That it fails is only told."""
     connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout TO 0")
+            cursor.execute("ANALYZE")
+    except psycopg2.Error as error:
+        return (f"ANALYZE has failed, so the planner knows nothing of the rows yet: {str(error).strip()}",)
+    return ()
+
+
+def _leftovers(name: str, taken: Collection[str]) -> tuple[str, ...]:
+    """Tell of the copies that restores which were killed have left."""
+    form = re.compile(rf"{re.escape(name)}_restore_\d{{8}}_\d{{6}}(_\d+)?")
+    return tuple(
+        f"{found} is left of a restore that was broken off; drop it with dropdb."
+        for found in sorted(taken)
+        if form.fullmatch(found)
+    )
 
 
 def _discard(params: Mapping[str, str], copy: str, error: BaseException) -> None:

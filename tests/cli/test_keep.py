@@ -184,8 +184,10 @@ def test_a_restore_gives_back_schema_and_rows_and_keeps_what_was_there(
 def test_a_bare_name_is_found_among_the_backups_and_a_path_from_here(
     project: Project, made: Path, administrator: Any
 ) -> None:
-    for name in (made.name, f"backups/{made.name}"):
-        told = project.newel("restore", name, "--yes", "--json")
+    project.write("-odd.dump", made.read_bytes())
+    project.write("-odd.dump.sha256", Path(f"{made}.sha256").read_bytes())
+    for name in (made.name, f"backups/{made.name}", "-odd.dump"):
+        told = project.newel("restore", "--yes", "--json", "--", name)
         assert told.code == 0, told.out
         assert told.json["applied"] == ["000001", "000002"]
         assert told.json["checksum_recorded"] is True
@@ -437,6 +439,9 @@ def test_a_killed_restore_leaves_the_database_as_it_was_and_a_copy_beside_it(
     (copy,) = databases(administrator) - before
     assert copy.startswith(f"{project.database.name}_restore_")
     assert project.tables() == tables
+    assert (
+        f"{copy} is left of a restore that was broken off" in project.newel("restore", str(made), "--yes").out
+    )
 
 
 def test_sessions_on_the_database_are_named_and_ended(
