@@ -120,10 +120,11 @@ def _restore(
         taken = administer.existing_names(connection)
     copy = administer.derived_name(name, "restore", stamp, taken)
     kept = administer.derived_name(name, "before", stamp, taken)
-    in_place = False
+    made = in_place = False
     try:
-        with maintenance(params) as connection:
+        with maintenance(params) as connection, held_back():
             administer.create(connection, copy, asked.present)
+            made = True
         say(f"Restoring into {copy} ...")
         _run_pg_restore(asked, {**params, "dbname": copy}, environ, restoring)
         with closing(connect({**params, "dbname": copy})) as connection:
@@ -140,9 +141,10 @@ def _restore(
                 swap(params, asked.present, copy, kept, ours, ours.close)
             in_place = True
     except BaseException as error:
-        if not in_place:
+        if made and not in_place:
             with held_back():
                 _discard(params, copy, error)
+        if not in_place:
             raise
         if not isinstance(error, KeyboardInterrupt):  # which came too late
             raise
