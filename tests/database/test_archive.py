@@ -23,7 +23,7 @@ from newel.database.swap import swap
 from newel.database.tools import newest_tools
 from newel.errors import NewelError
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=15, deadline=None)
 
 
 @pytest.fixture(scope="module")
