@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psycopg2
 
+from newel.database.administer import create_database
 from newel.database.embedded import places, server
 from newel.database.embedded.server import Server
 from newel.project import stubs
@@ -67,7 +68,7 @@ class MadeProject:
 
     def new_database(self, name: str) -> str:
         """Make an empty database and write it to disk, so that no later measurement pays for it."""
-        server.ensure_database(self.server, name)
+        create_database(self.server.params(name))
         self._administer("CHECKPOINT")
         return name
 

@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from newel.database.connection import connect, quote_identifier, quote_literal, server_refusal
 from newel.database.embedded.server import Server
+from newel.database.facts import locale_options
 
 SETTINGS = (
     "search_path",
@@ -90,18 +91,6 @@ def read_surroundings(connection: Connection) -> Surroundings:
         tablespaces=tablespaces,
         settings=settings,
     )
-
-
-def locale_options(row: Mapping[str, Any]) -> str:
-    """Return the options of CREATE DATABASE that give the locale in a row of pg_database, of any release from 14."""
-    options = f"LC_COLLATE {quote_literal(row['datcollate'])} LC_CTYPE {quote_literal(row['datctype'])}"
-    provider = {"i": "ICU", "b": "BUILTIN"}.get(row.get("datlocprovider", "c"))
-    if provider:
-        locale = row.get("datlocale") or row.get("daticulocale")
-        options += f" LOCALE_PROVIDER {provider} {provider}_LOCALE {quote_literal(locale)}"
-    if row.get("daticurules"):
-        options += f" ICU_RULES {quote_literal(row['daticurules'])}"
-    return options
 
 
 def make_database(server: Server, like: Surroundings, users: Collection[str]) -> str | None:

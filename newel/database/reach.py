@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from newel.database.administer import create_database
 from newel.database.connection import connect, describe
 from newel.errors import ConnectionFailed, NewelError
 from newel.project.settings import DEFAULT_ENVIRONMENT, Settings
@@ -56,18 +57,28 @@ def reach(settings: Settings, root: Path, environ: Mapping[str, str], *, create:
 
     Raises ConnectionFailed if it is not there and shall not be made.
     """
-    if settings.connection is not None:
-        return Reached(settings.connection, describe(settings.connection), embedded=False)
-    if not is_there(settings, root) and not create:
+    if settings.connection is None and not is_there(settings, root) and not create:
         raise ConnectionFailed(
             f"{settings.environment} has no database yet: no connection settings, and no embedded server",
             cure="Make it with  newel up  (or make db-migrate-up).",
         )
+    reached = reach_server(settings, root, environ)
+    if create and reached.embedded:
+        create_database(reached.params)
+    return reached
+
+
+def reach_server(settings: Settings, root: Path, environ: Mapping[str, str]) -> Reached:
+    """Say how the database is or will be reached, whether it is there or not.
+
+    The embedded server is made and started. Raises NewelError as is_there() does.
+    """
+    if settings.connection is not None:
+        return Reached(settings.connection, describe(settings.connection), embedded=False)
+    is_there(settings, root)
     from newel.database.embedded import server
 
     running = server.start(root, environ)
-    if create:
-        server.ensure_database(running, settings.database)
     return _embedded(running, settings)
 
 

@@ -29,7 +29,7 @@ from newel.migrate.plan import Step
 from newel.migrate.planned import Planned, plan_run, read_record
 from newel.migrate.policy import approval
 from newel.migrate.policy.approval import Ask, Proposal
-from newel.migrate.policy.backup import back_up
+from newel.migrate.policy.backup import back_up_before
 from newel.migrate.policy.checks import check_files, check_window
 from newel.migrate.policy.estimate import estimate
 from newel.migrate.policy.takeback import to_take_back
@@ -97,7 +97,7 @@ def _run(
                 planned, approvals=_still_approved(project, connection, request, planned, approved)
             )
         if policy.backup_required:
-            listener(back_up(project, connection, planned.steps[0]))
+            listener(back_up_before(project, connection, planned.steps[0]))
     _prepare(project, connection, state, request)
     progress, seen = Progress(), Watch()
     try:

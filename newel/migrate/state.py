@@ -76,6 +76,11 @@ def check_consistent(project: Project, revisions: Sequence[Revision], state: Dat
         [revision.id for revision in project.revisions],
     )
     _check_names(revisions, state)
+    check_version_rows(revisions, state)
+
+
+def check_version_rows(revisions: Sequence[Revision], state: DatabaseState) -> None:
+    """Refuse version rows that are not those which the journal's applied revisions give."""
     expected = expected_version_rows(revisions, state)
     if expected != state.version_rows:
         raise DependencyError(

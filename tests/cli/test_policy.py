@@ -272,7 +272,7 @@ def test_a_backup_is_named_with_a_command_that_restores_it_when_it_is_pasted(
     folder = tmp_path / "safe place"
     done = production.newel("down", BACKUP_DIR=str(folder))
     assert done.code == 0, done.err
-    [dump] = folder.iterdir()
+    [dump] = folder.glob("*.dump")
     assert f"Backup: {dump}, " in done.out
     assert stat.S_IMODE(dump.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -289,7 +289,7 @@ def test_plain_alembic_makes_a_backup_as_well(production: Project) -> None:
     policy(production, backup_required=True)
     done = production.alembic("upgrade", "head")
     assert done.code == 0, done.err
-    [dump] = (production.root / "backups").iterdir()
+    [dump] = (production.root / "backups").glob("*.dump")
     assert f"Backup in {dump}, " in done.err
     assert "pg_restore" in done.err
 

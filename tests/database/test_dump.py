@@ -22,8 +22,9 @@ from psycopg2.extensions import parse_dsn
 
 from newel.database.catalog.snapshot import snapshot
 from newel.database.connection import connect, quote_identifier
-from newel.database.dump import Tools, _restore, _url, dump, find_tools
+from newel.database.dump import _restore, checksum_file, dump
 from newel.database.embedded import binaries
+from newel.database.tools import Tools, find_tools, url
 from newel.errors import ConnectionFailed, FileMissing, Interrupted, NewelError, PermissionDenied
 
 
@@ -126,7 +127,7 @@ def test_another_database_gets_the_same_from_the_file(
     source, target = database_at("000007"), odd_database("odd / \"name\" 'of' 100%41")
     made = dump(server.params(source.name), tmp_path, "x", os.environ)
     command = shlex.split(made.restore)
-    command[command.index("-d") + 1] = _url(server.params(target))
+    command[command.index("-d") + 1] = url(server.params(target))
     subprocess.run(command, check=True)
     assert contents(server.params(target)) == contents(server.params(source.name))
     again = dump(server.params(target), tmp_path, "../später 1", os.environ)
@@ -157,7 +158,8 @@ def test_the_file_is_its_owners_alone_and_is_what_its_checksum_says(params, tmp_
 
 def test_no_dump_takes_the_place_of_another(params, tmp_path: Path) -> None:
     made = [dump(params, tmp_path, "x", os.environ).path for _ in range(3)]
-    assert sorted(made) == sorted(tmp_path.iterdir())
+    assert sorted(tmp_path.glob("*.dump")) == sorted(set(made))
+    assert sorted(tmp_path.iterdir()) == sorted([*made, *map(checksum_file, made)])
 
 
 def test_a_relative_folder_gives_a_command_that_works_from_anywhere(
@@ -192,7 +194,7 @@ def test_the_password_is_on_no_command_line_and_not_in_the_command_to_paste(para
     )
 )
 def test_a_url_means_the_parameters_that_it_was_made_of(params: dict[str, str]) -> None:
-    assert parse_dsn(_url(params)) == params
+    assert parse_dsn(url(params)) == params
 
 
 def test_over_the_network_the_command_names_user_host_port_and_database(tmp_path: Path) -> None:
@@ -380,4 +382,4 @@ def test_a_server_that_is_not_there_is_an_error_and_makes_no_folder(params, tmp_
 
 
 def test_psycopg2_reads_what_is_handed_to_pg_dump(params) -> None:
-    psycopg2.connect(_url({name: value for name, value in params.items() if value})).close()
+    psycopg2.connect(url({name: value for name, value in params.items() if value})).close()

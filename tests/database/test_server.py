@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from newel.database.administer import create_database
 from newel.database.embedded import binaries, cluster, places, server
 from newel.errors import ConnectionFailed, FileMissing, NewelError, PermissionDenied
 
@@ -178,7 +179,7 @@ def test_the_server_is_out_of_reach_of_git_and_of_ctrl_c(shared: tuple[Path, ser
 
 def test_the_url_and_the_parameters_lead_to_the_database(shared: tuple[Path, server.Server]) -> None:
     _, started = shared
-    server.ensure_database(started, "odd name/ü?")
+    create_database(started.params("odd name/ü?"))
     connection = psycopg2.connect(started.url("odd name/ü?"))
     assert connection.info.dbname == "odd name/ü?"
     connection.close()
@@ -440,7 +441,7 @@ def test_a_database_is_created_once_even_by_two_at_once(shared: tuple[Path, serv
     _, started = shared
     made: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: made.append(server.ensure_database(started, "service_db")))
+        threading.Thread(target=lambda: made.append(create_database(started.params("service_db"))))
         for _ in range(4)
     ]
     for thread in threads:
@@ -448,7 +449,7 @@ def test_a_database_is_created_once_even_by_two_at_once(shared: tuple[Path, serv
     for thread in threads:
         thread.join()
     assert sorted(made) == [False, False, False, True]
-    assert server.ensure_database(started, "service_db") is False
+    assert create_database(started.params("service_db")) is False
 
 
 @as_root

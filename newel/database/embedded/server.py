@@ -24,10 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg2
-import psycopg2.errors
-from psycopg2 import sql
-
 from newel.database.embedded import binaries as pg
 from newel.database.embedded import cluster, places
 from newel.database.embedded.binaries import Binaries
@@ -144,24 +140,6 @@ def status(root: Path) -> Status:
         if server:
             return Status(True, server.pid, server.binaries.version, server.data, server.socket_dir, log)
         return Status(False, None, str(_major(data)) if data else None, data, None, log)
-
-
-def ensure_database(server: Server, name: str) -> bool:
-    """Create an empty UTF-8 database unless it exists; whether this call created it. Safe when called twice at once."""
-    connection = psycopg2.connect(**server.params("postgres"))
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
-            if cursor.fetchone():
-                return False
-            create = "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'"
-            cursor.execute(sql.SQL(create).format(sql.Identifier(name)))
-            return True
-    except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
-        return False
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager
