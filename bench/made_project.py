@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg2
 
-from newel.database.administer import create_database
+from newel.database.administer.databases import create_database
 from newel.database.embedded import places, server
 from newel.database.embedded.server import Server
 from newel.project import stubs

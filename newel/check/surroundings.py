@@ -14,9 +14,9 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from newel.database.administer.facts import locale_options
 from newel.database.connection import connect, quote_identifier, quote_literal, server_refusal
 from newel.database.embedded.server import Server
-from newel.database.facts import locale_options
 
 SETTINGS = (
     "search_path",

@@ -50,7 +50,9 @@ def _dispatch(args: argparse.Namespace) -> int:
 
 
 def _function(module: str, name: str) -> Callable[..., int | None]:
-    function: Callable[..., int | None] = getattr(importlib.import_module(f"newel.cli.{module}"), name)
+    function: Callable[..., int | None] = getattr(
+        importlib.import_module(f"newel.cli.commands.{module}"), name
+    )
     return function
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.administer import create_database
+from newel.database.administer.databases import create_database
 from newel.database.connection import connect, describe
 from newel.errors import ConnectionFailed, NewelError
 from newel.project.settings import DEFAULT_ENVIRONMENT, Settings

@@ -88,7 +88,7 @@ def _difference(
     checksum = recorded.up if direction == "up" else recorded.down
     if checksum is None or checksum == hashlib.sha256(data).hexdigest():
         return ""
-    from newel.project.tokens import difference  # needs the parser
+    from newel.project.sql.tokens import difference  # needs the parser
 
     texts = read_texts(cursor, [revision])[revision]
     kept = texts.up if direction == "up" else texts.down

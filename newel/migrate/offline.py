@@ -23,7 +23,7 @@ from newel.migrate.request import Request
 from newel.project.files import SqlFile
 from newel.project.graph import heads
 from newel.project.project import Project
-from newel.project.statements import Statement
+from newel.project.sql.statements import Statement
 
 Steps = Callable[[tuple[str, ...], MigrationContext], Iterator[RevisionStep]]
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from newel.errors import NewelError
 from newel.project.source import excerpt, locate
-from newel.project.statements import skip_blanks
+from newel.project.sql.statements import skip_blanks
 
 _LINE = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t]*--[ \t]*newel:[ \t]*([^\r\n]*)", re.MULTILINE)
 FORMS = {

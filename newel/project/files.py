@@ -14,7 +14,7 @@ from pathlib import Path
 from newel.errors import FileMissing, Location, NewelError, PermissionDenied
 from newel.project.directives import Directives, read_directives
 from newel.project.source import excerpt, locate
-from newel.project.statements import WINDOW, Statement, checksums, split
+from newel.project.sql.statements import WINDOW, Statement, checksums, split
 
 MIGRATIONS = "sql/migrations"
 """Where the revisions lie, relative to the project's root; environments have a folder of their own inside."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from newel.project.parser import enum_name, kind_of
+from newel.project.sql.parser import enum_name, kind_of
 from newel.validate.types import quoted, type_words
 
 _REBUILT = ("OBJECT_INDEX", "OBJECT_STATISTIC_EXT")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from newel.project.files import SqlFile
-from newel.project.names import quoted
-from newel.project.parser import enum_name, kind_of, node_of, parse
-from newel.project.statements import Statement
+from newel.project.sql.names import quoted
+from newel.project.sql.parser import enum_name, kind_of, node_of, parse
+from newel.project.sql.statements import Statement
 
 _MAY_LOSE = frozenset(("ALTER", "CREATE", "DELETE", "DROP", "MERGE", "TRUNCATE", "UPDATE", "WITH"))
 _CONFLICT = re.compile(rb"\bon\s+conflict\b", re.IGNORECASE)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from newel.project.files import SqlFile, read
 from newel.project.graph import Revision
-from newel.project.names import quoted
-from newel.project.objects import Objects
-from newel.project.parser import parse
 from newel.project.project import Project
-from newel.project.tables import can_see, objects_of, read_definitions
+from newel.project.sql.names import quoted
+from newel.project.sql.parser import parse
+from newel.project.tables.objects import Objects
+from newel.project.tables.read import can_see, objects_of, read_definitions
 from newel.validate.losses import losses
 from newel.validate.rules.destructive import find_destructions
 from newel.validate.touched import Name, made, not_looked_into, temporary, touched

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from newel.project.parser import enum_name, kind_of, node_of
+from newel.project.sql.parser import enum_name, kind_of, node_of
 from newel.validate.types import quoted
 
 _TABLES = (

@@ -15,9 +15,9 @@ import pytest
 from newel.check.drift import Drift, find_drift
 from newel.check.rebuild import order_of_application, rebuild
 from newel.check.surroundings import read_surroundings
+from newel.database.administer.facts import locale_options
 from newel.database.connection import connect
 from newel.database.embedded.server import throwaway
-from newel.database.facts import locale_options
 from newel.database.lock import KEY
 from newel.errors import DependencyError, NewelError
 from newel.migrate.direct import run_direct

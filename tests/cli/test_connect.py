@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from small_project import Project, Result, Role
 
-from newel.cli.connect import invocation
+from newel.cli.commands.connect import invocation
 
 
 def connect(project: Project, script: str, *arguments: str, **environ: str | None) -> Result:

@@ -10,8 +10,8 @@ import pytest
 from small_project import REPOSITORY, Project
 
 from newel.database.catalog.snapshot import Catalog, snapshot
+from newel.project.generate.templates import types
 from newel.project.graph import load_revisions
-from newel.project.templates import types
 
 NAMES = {
     "table": "add_orders",

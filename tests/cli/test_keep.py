@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from small_project import Project, Result
 
+from newel.database.backup.tools import Tools, find_tools, newest_tools
 from newel.database.connection import connect, quote_identifier
 from newel.database.lock import migration_lock
-from newel.database.tools import Tools, find_tools, newest_tools
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import stat
 import pytest
 from small_project import REPOSITORY, Project
 
-from newel.project.templates import types
+from newel.project.generate.templates import types
 from newel.testing import Database
 
 HEADER = (

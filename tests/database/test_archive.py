@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newel.database import administer
-from newel.database.administer import derived_name, maintenance
-from newel.database.archive import read_archive, read_roles, tools_for
+from newel.database.administer import databases
+from newel.database.administer.databases import derived_name, maintenance
+from newel.database.administer.facts import find_database
+from newel.database.administer.swap import swap
+from newel.database.backup.archive import read_archive, read_roles, tools_for
+from newel.database.backup.dump import checksum_file, dump
+from newel.database.backup.tools import newest_tools
 from newel.database.connection import connect
-from newel.database.dump import checksum_file, dump
-from newel.database.facts import find_database
-from newel.database.swap import swap
-from newel.database.tools import newest_tools
 from newel.errors import NewelError
 
 few = settings(max_examples=15, deadline=None)
@@ -31,12 +31,12 @@ def path(server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A dump of a table whose rows do not fit into one block of the file."""
     params = server.params("archive_test")
     with maintenance(params) as connection:
-        administer.create(connection, "archive_test", None)
+        databases.create(connection, "archive_test", None)
         with connect(params) as filling, filling.cursor() as cursor:
             cursor.execute("CREATE TABLE t AS SELECT md5(i::text) FROM generate_series(1, 3000) i")
         filling.close()
         yield dump(params, tmp_path_factory.mktemp("dumps"), "x", os.environ).path
-        administer.drop(connection, "archive_test", end_sessions=True)
+        databases.drop(connection, "archive_test", end_sessions=True)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_derived_name_is_free_and_within_the_limit(name: str, taken: int) -> N
     for _ in range(taken + 1):
         names.append(derived_name(name, "before", "20260131_235959", names))
     assert len(set(names)) == taken + 1
-    assert all(len(found.encode()) <= administer.LONGEST_NAME for found in names)
+    assert all(len(found.encode()) <= databases.LONGEST_NAME for found in names)
 
 
 def test_a_failed_second_rename_leaves_the_first_undone(database, server) -> None:
@@ -176,7 +176,7 @@ def test_a_session_that_comes_back_at_once_does_not_stop_the_swap(database, new_
             assert present
         swap(params, present, copy.name, f"{database.name}_kept", ours, ours.close)
         stop.set()
-        administer.drop(connection, f"{database.name}_kept", end_sessions=True)
+        databases.drop(connection, f"{database.name}_kept", end_sessions=True)
         connection.cursor().execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database.name,)
         )

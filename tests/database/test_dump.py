@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg2.extensions import parse_dsn
 
+from newel.database.backup.dump import _restore, checksum_file, dump
+from newel.database.backup.tools import Tools, find_tools, url
 from newel.database.catalog.snapshot import snapshot
 from newel.database.connection import connect, quote_identifier
-from newel.database.dump import _restore, checksum_file, dump
 from newel.database.embedded import binaries
-from newel.database.tools import Tools, find_tools, url
 from newel.errors import ConnectionFailed, FileMissing, Interrupted, NewelError, PermissionDenied
 
 

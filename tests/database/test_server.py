@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from newel.database.administer import create_database
+from newel.database.administer.databases import create_database
 from newel.database.embedded import binaries, cluster, places, server
 from newel.errors import ConnectionFailed, FileMissing, NewelError, PermissionDenied
 

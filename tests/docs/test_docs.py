@@ -18,11 +18,11 @@ from newel.errors import NewelError
 from newel.migrate.plan import plan
 from newel.project import directives
 from newel.project.environments import Environment, Environments, Locking, Policy, load_environments
-from newel.project.meaning import VERBS, Meaning
-from newel.project.objects import Objects
+from newel.project.generate.meaning import VERBS, Meaning
+from newel.project.generate.subject import BEFORE_A_TABLE
+from newel.project.generate.templates import load_template, types
 from newel.project.settings import PARTS, URLS
-from newel.project.subject import BEFORE_A_TABLE
-from newel.project.templates import load_template, types
+from newel.project.tables.objects import Objects
 from newel.validate.record import RevisionRecord
 from newel.validate.rules.destructive import RULE
 
@@ -47,7 +47,7 @@ NOT_ACTED_ON = {
 }
 
 
-MAKEFILES = ("Makefile", "newel/project/skeleton/newel.mk")
+MAKEFILES = ("Makefile", "newel/project/new/skeleton/newel.mk")
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_make_test_runs_the_suite(make: Make):
 
 def test_make_without_a_target_lists_the_targets(make: Make, project_root: Path):
     listed = make().stdout
-    makefiles = ("Makefile", "newel/project/skeleton/newel.mk")
+    makefiles = ("Makefile", "newel/project/new/skeleton/newel.mk")
     declared = [
         name
         for path in makefiles

@@ -18,7 +18,7 @@ import pytest
 from project_copy import NAME
 
 from newel import __version__
-from newel.project import engine
+from newel.project.new import engine
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STEERING = ("DATABASE", "MIGRATION", "MAKE", "PYTHON", "PG", "BACKUP_DIR")
@@ -83,7 +83,7 @@ def test_the_wheel_has_every_file_of_the_package_and_its_licence(wheel: Path, pr
     }
     assert {name for name in packed if not name.startswith(information)} == files
     assert f"{information}/licenses/LICENSE" in packed
-    assert "newel/project/skeleton/.gitignore.in" in packed
+    assert "newel/project/new/skeleton/.gitignore.in" in packed
     described = zipfile.ZipFile(wheel).read(f"{information}/METADATA").decode()
     assert "\nLicense-Expression: Apache-2.0\n" in described
 

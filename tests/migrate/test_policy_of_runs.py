@@ -380,7 +380,7 @@ def test_without_a_backup_nothing_runs(made, database, rows, monkeypatch):
     with pytest.raises(NewelError, match=r"the backup of .* failed"):
         made.run("upgrade", "head", database.engine())
     (made.root / "backups").unlink()
-    monkeypatch.setattr("newel.database.tools._folders", lambda _: iter(()))
+    monkeypatch.setattr("newel.database.backup.tools._folders", lambda _: iter(()))
     with pytest.raises(FileMissing, match="there is no pg_dump"):
         made.run("upgrade", "head", database.engine())
     assert rows(database, "SELECT to_regnamespace('newel'), to_regclass('one')") == [(None, None)]

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newel.errors import NewelError
-from newel.project.meaning import Meaning
-from newel.project.names import is_identifier, words_of
-from newel.project.objects import Column, Objects, Table
-from newel.project.subject import find_table
+from newel.project.generate.meaning import Meaning
+from newel.project.generate.subject import find_table
+from newel.project.sql.names import is_identifier, words_of
+from newel.project.tables.objects import Column, Objects, Table
 
 
 def table(name: str, *columns: str, schema: str = "app", key: str = "id", **more: object) -> Table:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newel.project.names import (
+from newel.project.sql.names import (
     is_identifier,
     nearest_identifier,
     places_of,
@@ -15,7 +15,7 @@ from newel.project.names import (
     shortened,
     words_of,
 )
-from newel.project.parser import parse
+from newel.project.sql.parser import parse
 
 NAMES = st.text("abcxyz019_", min_size=1, max_size=30)
 

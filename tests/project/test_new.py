@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newel.errors import NewelError
-from newel.project import engine, new
-from newel.project.parser import spans
+from newel.project.new import engine, layout
+from newel.project.sql.parser import spans
 from newel.validate.project import validate_project
 
 REQUIREMENT = "newel==0.2.0"
 
 
 def lay_down(target: Path, source: Path | str = REQUIREMENT) -> tuple[str, ...]:
-    return new.lay_down(target, source, date(2026, 11, 26))
+    return layout.lay_down(target, source, date(2026, 11, 26))
 
 
 def picture(folder: Path) -> dict[str, bytes | None]:
@@ -44,7 +44,7 @@ def picture(folder: Path) -> dict[str, bytes | None]:
     ],
 )
 def test_the_schema_has_the_folders_name(folder, schema):
-    assert new.schema_name(folder) == schema
+    assert layout.schema_name(folder) == schema
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_the_schema_has_the_folders_name(folder, schema):
 )
 def test_a_name_that_gives_no_schema_is_refused_with_one_that_does(folder, reason, example):
     with pytest.raises(NewelError) as refused:
-        new.schema_name(folder)
+        layout.schema_name(folder)
     assert reason in refused.value.what
     assert refused.value.cure.endswith(f"  {example}")
-    assert new.schema_name(example)
+    assert layout.schema_name(example)
 
 
 @given(st.text(max_size=70))
 def test_a_name_is_a_schema_that_needs_no_quotes_or_is_refused_with_one_that_is(folder):
     try:
-        name = new.schema_name(folder)
+        name = layout.schema_name(folder)
     except NewelError as refused:
-        name = new.schema_name(refused.cure.rpartition("  ")[2])
+        name = layout.schema_name(refused.cure.rpartition("  ")[2])
     assert re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name)
     assert len(spans(f"CREATE SCHEMA {name}; SELECT * FROM {name}.t".encode())) == 2
 
@@ -162,7 +162,7 @@ def lines(path: Path) -> set[str]:
     return {line for line in path.read_text().splitlines() if line and not line.startswith("#")}
 
 
-SKELETON = Path(new.__file__).with_name("skeleton")
+SKELETON = Path(layout.__file__).with_name("skeleton")
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ SKELETON = Path(new.__file__).with_name("skeleton")
 )
 def test_a_new_project_begins_with_this_projects_own_text(project_root, path):
     assert (
-        dict(new.skeleton({"schema": "s", "name": "n", "date": "d", "newel": "x"}))[path]
+        dict(layout.skeleton({"schema": "s", "name": "n", "date": "d", "newel": "x"}))[path]
         == (project_root / path).read_text()
     )
 
 
 def test_the_environments_of_a_new_project_are_this_projects(project_root):
     words = {"schema": "user_service", "name": "n", "date": "d", "newel": "x"}
-    made = dict(new.skeleton(words))["env/environments.json"]
+    made = dict(layout.skeleton(words))["env/environments.json"]
     assert made == (project_root / "env" / "environments.json").read_text()
 
 

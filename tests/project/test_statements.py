@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newel.errors import NewelError
-from newel.project import statements
-from newel.project.statements import Statement, split
+from newel.project.sql import statements
+from newel.project.sql.statements import Statement, split
 
 
 def texts(sql: str | bytes) -> list[str]:
@@ -61,7 +61,7 @@ def test_a_comment_may_stand_wherever_a_blank_may(statement):
 
 
 def test_a_window_never_ends_behind_a_semicolon_in_a_comment(monkeypatch):
-    monkeypatch.setattr("newel.project.statements.WINDOW", 1)
+    monkeypatch.setattr("newel.project.sql.statements.WINDOW", 1)
     schema = "CREATE SCHEMA s -- and its table;\n CREATE TABLE t (id int)"
     assert texts(f"{schema};\nSELECT 1 -- two;\n + 1;\n-- end;\n") == [schema, "SELECT 1 -- two;\n + 1"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from newel.project.graph import Revision, load_revisions
-from newel.project.objects import Objects
-from newel.project.parser import parse
-from newel.project.statements import split
-from newel.project.tables import objects_of, read_definitions
+from newel.project.sql.parser import parse
+from newel.project.sql.statements import split
+from newel.project.tables.objects import Objects
+from newel.project.tables.read import objects_of, read_definitions
 
 ONE = Revision("000001", "one", None, "x.up.sql", "x.down.sql", None, None)
 

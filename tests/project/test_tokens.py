@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newel.errors import NewelError
-from newel.project import parser
-from newel.project.parser import ParseError
-from newel.project.tokens import SHOWN_LINES, difference, same, token_lists
+from newel.project.sql import parser
+from newel.project.sql.parser import ParseError
+from newel.project.sql.tokens import SHOWN_LINES, difference, same, token_lists
 
 STATEMENTS = [
     "SELECT a.b, 'x' || t.c FROM t AS u WHERE a <> -1 AND b ->> 'k' = $1",

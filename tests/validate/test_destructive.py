@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from newel.project.files import read
-from newel.project.parser import parse
+from newel.project.sql.parser import parse
 from newel.validate.rules import destructive
 from newel.validate.rules.destructive import Destruction, destructions, find_destructions
 

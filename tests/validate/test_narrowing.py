@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newel.project.parser import parse
+from newel.project.sql.parser import parse
 from newel.validate.types import narrows, type_words
 
 SIZES = st.integers(1, 30)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from newel.project.parser import parse
 from newel.project.project import load_project
+from newel.project.sql.parser import parse
 from newel.validate.record import Dependency, Finding, RevisionRecord, record_of
 from newel.validate.touched import made, not_looked_into, touched
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from newel.database.connection import quote_identifier
 from newel.errors import Location, NewelError
-from newel.project.parser import enum_name, kind_of, parse
-from newel.project.statements import Statement
+from newel.project.sql.parser import enum_name, kind_of, parse
+from newel.project.sql.statements import Statement
 
 _TABLES_OF = {
     "REINDEX_OBJECT_INDEX": "SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%(name)s) "

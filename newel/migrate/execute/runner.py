@@ -21,7 +21,7 @@ from newel.migrate.execute.retry import Tell, retrying
 from newel.migrate.execute.stop import held_back, raise_pending
 from newel.project.files import SqlFile
 from newel.project.source import excerpt, locate
-from newel.project.statements import Statement, checksums, sets_session
+from newel.project.sql.statements import Statement, checksums, sets_session
 
 _RUNS_OUTSIDE = ("2D000", "25001")
 """A CALL or DO that ends transactions itself; REINDEX or CLUSTER of what the catalog alone knows to be partitioned."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extensions import parse_dsn
 
-from newel.database.dump import Dump, dump
+from newel.database.backup.dump import Dump, dump
 from newel.errors import NewelError
 from newel.migrate.events import BackedUp
 from newel.migrate.plan import Step

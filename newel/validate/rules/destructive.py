@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from newel.project.files import SqlFile
-from newel.project.parser import enum_name, kind_of, node_of, parse
-from newel.project.statements import Statement
+from newel.project.sql.parser import enum_name, kind_of, node_of, parse
+from newel.project.sql.statements import Statement
 from newel.validate.drops import drop
 from newel.validate.types import ANY_TEXT, quoted, type_words
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from newel.database import administer
-from newel.database.administer import maintenance
-from newel.database.facts import Facts, find_database
+from newel.database.administer import databases
+from newel.database.administer.databases import maintenance
+from newel.database.administer.facts import Facts, find_database
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import Reached
 from newel.errors import PermissionDenied
-from newel.migrate.candidate import check_nobody_runs
+from newel.migrate.keep.candidate import check_nobody_runs
 from newel.migrate.planned import plan_run
 from newel.migrate.policy.checks import check_files, check_window
 from newel.migrate.request import Request, look
@@ -99,11 +99,11 @@ def drop(reached: Reached, doomed: Doomed) -> None:
     with closing(reached.connect()) as connection:
         check_nobody_runs(connection)
     with maintenance(reached.params) as connection:
-        administer.drop(connection, doomed.facts.name, end_sessions=bool(doomed.facts.sessions))
+        databases.drop(connection, doomed.facts.name, end_sessions=bool(doomed.facts.sessions))
 
 
 def create_again(reached: Reached, doomed: Doomed) -> tuple[str, ...]:
     """Create the database as it was, without what was in it; return the settings that this user may not give."""
     with maintenance(reached.params) as connection:
-        administer.create(connection, doomed.facts.name, doomed.facts)
-        return administer.dress(connection, doomed.facts.name, doomed.facts)
+        databases.create(connection, doomed.facts.name, doomed.facts)
+        return databases.dress(connection, doomed.facts.name, doomed.facts)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from newel.project.names import places_of, words_of
-from newel.project.objects import Objects, Table
+from newel.project.sql.names import places_of, words_of
+from newel.project.tables.objects import Objects, Table
 
 BEFORE_A_TABLE = ("to", "on", "of", "in", "for", "from")
 """Behind the last of these a table is looked for first."""

@@ -13,15 +13,15 @@ from newel.errors import NewelError
 
 def init(args: argparse.Namespace) -> None:
     """Lay a new project down in a folder, and say what to do next."""
-    from newel.project import engine, new
+    from newel.project.new import engine, layout
 
     target = _folder(args.directory)
-    schema = new.schema_name(target.name)
-    new.check_folder(target)
+    schema = layout.schema_name(target.name)
+    layout.check_folder(target)
     source = engine.origin()
     if isinstance(source, Path) and source.is_dir() and not args.json:
         print(f"Building newel's wheel from {source} ...", flush=True)
-    files = new.lay_down(target, source, date.today())
+    files = layout.lay_down(target, source, date.today())
     next_ones = _next(target, args.directory)
     if args.json:
         print_json({"directory": str(target), "schema": schema, "files": files, "next": next_ones})

@@ -12,12 +12,12 @@ from psycopg2.extensions import make_dsn
 
 from newel.cli.opened import note_label
 from newel.cli.terminal import print_json
+from newel.database.backup.tools import SECRETS
 from newel.database.connection import quote_identifier
 from newel.database.embedded.binaries import find_psql
 from newel.database.reach import Reached, reach
 from newel.database.relations.read import looking
 from newel.database.server_info import read_label
-from newel.database.tools import SECRETS
 from newel.errors import FileMissing, PermissionDenied
 from newel.project.project import Project
 

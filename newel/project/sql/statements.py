@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from newel.errors import NewelError
-from newel.project import parser
-from newel.project.parser import ParseError, enum_name, kind_of, node_of, parse
 from newel.project.source import excerpt, locate
+from newel.project.sql import parser
+from newel.project.sql.parser import ParseError, enum_name, kind_of, node_of, parse
 
 WINDOW = 256 * 1024
 """How many bytes the parser is given at once, at least; a longer statement gets what it needs."""

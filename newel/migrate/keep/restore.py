@@ -13,22 +13,22 @@ from datetime import UTC, datetime
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database import administer
-from newel.database.administer import maintenance
-from newel.database.connection import connect, server_refusal
-from newel.database.journal.state import DatabaseState
-from newel.database.lock import migration_lock
-from newel.database.swap import swap
-from newel.database.tools import (
+from newel.database.administer import databases
+from newel.database.administer.databases import maintenance
+from newel.database.administer.swap import swap
+from newel.database.backup.tools import (
     CONNECTION_LOST,
     Failures,
     child_environment,
     connection_argument,
     run,
 )
+from newel.database.connection import connect, server_refusal
+from newel.database.journal.state import DatabaseState
+from newel.database.lock import migration_lock
 from newel.errors import ConnectionFailed, NewelError, PermissionDenied
-from newel.migrate.candidate import Restoration, check_nobody_runs
 from newel.migrate.execute.stop import held_back, interrupted, stoppable
+from newel.migrate.keep.candidate import Restoration, check_nobody_runs
 from newel.migrate.request import look
 from newel.migrate.state import check_consistent, check_version_rows, known_revisions
 from newel.project.project import Project
@@ -117,13 +117,13 @@ def _restore(
 ) -> Restored:
     params, name = asked.reached.params, asked.name
     with maintenance(params) as connection:
-        taken = administer.existing_names(connection)
-    copy = administer.derived_name(name, "restore", stamp, taken)
-    kept = administer.derived_name(name, "before", stamp, taken)
+        taken = databases.existing_names(connection)
+    copy = databases.derived_name(name, "restore", stamp, taken)
+    kept = databases.derived_name(name, "before", stamp, taken)
     made = in_place = False
     try:
         with maintenance(params) as connection, held_back():
-            administer.create(connection, copy, asked.present)
+            databases.create(connection, copy, asked.present)
             made = True
         say(f"Restoring into {copy} ...")
         _run_pg_restore(asked, {**params, "dbname": copy}, environ, restoring)
@@ -136,7 +136,7 @@ def _restore(
         with held_back():
             if asked.present is None or ours is None:
                 with maintenance(params) as connection:
-                    administer.rename(connection, copy, name)
+                    databases.rename(connection, copy, name)
             else:
                 swap(params, asked.present, copy, kept, ours, ours.close)
             in_place = True
@@ -158,7 +158,7 @@ def _dress(asked: Restoration, copy: str) -> tuple[str, ...]:
     if asked.present is None:
         return ()
     with maintenance(asked.reached.params) as connection:
-        refused = administer.dress(connection, copy, asked.present)
+        refused = databases.dress(connection, copy, asked.present)
     return tuple(f"Left out, since {asked.present.user} may not set it:  {item};" for item in refused)
 
 
@@ -237,7 +237,7 @@ def _discard(params: Mapping[str, str], copy: str, error: BaseException) -> None
     """Drop the half-made copy; if that fails, the error says that it is left."""
     try:
         with maintenance(params) as connection:
-            administer.drop(connection, copy, end_sessions=True)
+            databases.drop(connection, copy, end_sessions=True)
     except (NewelError, psycopg2.Error):
         if isinstance(error, NewelError):
             left = f"The half-made copy {copy} is left on the server; drop it once it can be reached."

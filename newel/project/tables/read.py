@@ -14,9 +14,9 @@ from typing import Any
 
 from newel.project.files import read, unreadable
 from newel.project.graph import Revision
-from newel.project.names import quoted
-from newel.project.objects import Column, Name, Objects, Table
-from newel.project.parser import enum_name, kind_of, node_of, parse
+from newel.project.sql.names import quoted
+from newel.project.sql.parser import enum_name, kind_of, node_of, parse
+from newel.project.tables.objects import Column, Name, Objects, Table
 
 _WORTH_READING = re.compile(
     rb"\b(?:create|alter|drop)\b[^;]*\b(?:table|index|schema|view|sequence|type|domain)\b", re.IGNORECASE

@@ -21,7 +21,7 @@ _FOLDERS = ("sql", "alembic", "env")
 def generate(root: Path, args: argparse.Namespace) -> None:
     """Write the pair and the script of a new revision."""
     from newel.project import stubs
-    from newel.project.generate import generate as make
+    from newel.project.generate.revision import generate as make
     from newel.project.graph import load_revisions
     from newel.project.write import create_files
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import takewhile, zip_longest
 
-from newel.project.parser import scan
-from newel.project.statements import Statement, split
+from newel.project.sql.parser import scan
+from newel.project.sql.statements import Statement, split
 
 SHOWN_LINES = 40
 """How many lines of a difference are shown, its head lines included."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from newel.project.names import quoted
+from newel.project.sql.names import quoted
 
 Name = tuple[str, str]
 """Schema and name."""

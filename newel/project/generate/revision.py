@@ -10,12 +10,12 @@ from pathlib import Path
 from newel.errors import NewelError
 from newel.project.environments import PATH, Environments, load_environments
 from newel.project.files import MIGRATIONS, sql_file
+from newel.project.generate.meaning import Meaning
+from newel.project.generate.templates import fill, load_template
 from newel.project.graph import Revision, following, load_revisions
-from newel.project.meaning import Meaning
-from newel.project.names import is_identifier, nearest_identifier, quoted
+from newel.project.sql.names import is_identifier, nearest_identifier, quoted
 from newel.project.stubs import script_text
-from newel.project.tables import can_see, objects_of, read_definitions
-from newel.project.templates import fill, load_template
+from newel.project.tables.read import can_see, objects_of, read_definitions
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from itertools import takewhile
 from pathlib import Path
 
 from newel.errors import NewelError, PermissionDenied
-from newel.project import engine, stubs
+from newel.project import stubs
 from newel.project.graph import load_revisions
-from newel.project.parser import ParseError, spans
+from newel.project.new import engine
+from newel.project.sql.parser import ParseError, spans
 
 _SKELETON = Path(__file__).with_name("skeleton")
 _TEMPLATE = ".in"

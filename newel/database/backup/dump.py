@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from newel.database.connection import connect, describe, led_to
-from newel.database.tools import (
+from newel.database.backup.tools import (
     CONNECTION_LOST,
     Failures,
     Tools,
@@ -25,6 +24,7 @@ from newel.database.tools import (
     run,
     url,
 )
+from newel.database.connection import connect, describe, led_to
 from newel.errors import ConnectionFailed, Interrupted, NewelError, PermissionDenied
 
 _FAILURES: Failures = (

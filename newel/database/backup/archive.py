@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from newel.database.dump import checksum_file, sha256_of
-from newel.database.tools import Ended, Tools, find_tools, how_to_get, newest_tools, run
+from newel.database.backup.dump import checksum_file, sha256_of
+from newel.database.backup.tools import Ended, Tools, find_tools, how_to_get, newest_tools, run
 from newel.errors import NewelError, PermissionDenied
 from newel.project.files import unreadable
 

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from newel.errors import NewelError
-from newel.project.names import LONGEST, quoted, same_word, shortened, words_of
-from newel.project.objects import Column, Objects, Table
-from newel.project.subject import BEFORE_A_TABLE, Subject, find_table, workable
+from newel.project.generate.subject import BEFORE_A_TABLE, Subject, find_table, workable
+from newel.project.sql.names import LONGEST, quoted, same_word, shortened, words_of
+from newel.project.tables.objects import Column, Objects, Table
 
 VERBS = ("add", "create", "make", "introduce", "refactor", "implement", "define", "new", "the")
 """Words that do not count at the beginning of a name."""

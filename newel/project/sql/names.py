@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from newel.project.parser import ParseError, spans
+from newel.project.sql.parser import ParseError, spans
 
 LONGEST = 63
 """Bytes of an identifier: PostgreSQL cuts what is longer."""

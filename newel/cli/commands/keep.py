@@ -11,15 +11,15 @@ from contextlib import closing
 from typing import Any
 
 from newel.cli.terminal import coloured, confirm, count, duration, human_size, print_json
-from newel.database.dump import checksum_file
-from newel.database.facts import Facts
+from newel.database.administer.facts import Facts
+from newel.database.backup.dump import checksum_file
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import reach, reach_server
-from newel.migrate.candidate import Restoration, examine, find_file
+from newel.migrate.keep.candidate import Restoration, examine, find_file
+from newel.migrate.keep.restore import Restored
+from newel.migrate.keep.restore import restore as put_in_place
 from newel.migrate.policy.backup import back_up
 from newel.migrate.request import look
-from newel.migrate.restore import Restored
-from newel.migrate.restore import restore as put_in_place
 from newel.migrate.state import check_environment
 from newel.project.project import Project
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.administer import maintenance, rename_command
-from newel.database.facts import Facts, refusal
+from newel.database.administer.databases import maintenance, rename_command
+from newel.database.administer.facts import Facts, refusal
 from newel.errors import PermissionDenied
 
 _TRIES = 6

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from newel.database.administer.facts import Facts, refusal
 from newel.database.connection import connect, quote_identifier, quote_literal
-from newel.database.facts import Facts, refusal
 from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 MAINTENANCE = ("postgres", "template1")

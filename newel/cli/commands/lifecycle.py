@@ -11,17 +11,17 @@ import sys
 from contextlib import redirect_stdout
 from typing import Any
 
-from newel.cli.keep import sessions_to_end
+from newel.cli.commands.keep import sessions_to_end
+from newel.cli.commands.run import execute
 from newel.cli.report import Report
-from newel.cli.run import execute
 from newel.cli.terminal import coloured, confirm, count, error_document, human_size, print_json
-from newel.database.administer import create_database, is_present
-from newel.database.facts import check_may_replace
+from newel.database.administer.databases import create_database, is_present
+from newel.database.administer.facts import check_may_replace
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import Reached, is_there, reach_server
 from newel.errors import NewelError
-from newel.migrate import lifecycle
-from newel.migrate.lifecycle import Doomed
+from newel.migrate.keep import lifecycle
+from newel.migrate.keep.lifecycle import Doomed
 from newel.migrate.state import check_environment
 from newel.project.project import Project
 
@@ -120,7 +120,7 @@ def _fill(
 
 
 def _seed(project: Project, args: argparse.Namespace) -> int:
-    return importlib.import_module("newel.cli.seed").seed(project, args) or 0
+    return importlib.import_module("newel.cli.commands.seed").seed(project, args) or 0
 
 
 def _seed_quietly(project: Project, args: argparse.Namespace) -> tuple[int, dict[str, Any]]:

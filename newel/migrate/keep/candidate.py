@@ -11,14 +11,14 @@ from pathlib import Path
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.administer import maintenance
-from newel.database.archive import Archive, read_archive, read_roles, tools_for
+from newel.database.administer.databases import maintenance
+from newel.database.administer.facts import Facts, check_may_replace, find_database
+from newel.database.backup.archive import Archive, read_archive, read_roles, tools_for
+from newel.database.backup.tools import Tools, url
 from newel.database.connection import led_to, quote_identifier
-from newel.database.facts import Facts, check_may_replace, find_database
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import holder
 from newel.database.reach import Reached
-from newel.database.tools import Tools, url
 from newel.errors import FileMissing, NewelError, PermissionDenied
 from newel.migrate.request import look
 from newel.migrate.state import check_environment

@@ -1,0 +1,1 @@
+"""A new revision: its template, and what the revision's name says."""

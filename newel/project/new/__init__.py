@@ -1,0 +1,1 @@
+"""A new project: its files, and the newel that goes along with it."""
