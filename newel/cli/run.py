@@ -55,7 +55,7 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
             ask = report.ask if sys.stdin.isatty() and not args.json else None
             run_direct(project, request, connection, report.listen, ask)
     except NewelError as error:
-        report.end_line()
+        report.lines.end()
         if not args.json:
             raise
         print_json({**report.document(), "error": error_document(error)})
