@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from newel.cli.progress import Lines
 from newel.cli.terminal import coloured, count, duration, human_size, print_json
 from newel.database.reach import Reached
 from newel.migrate.plan import Step
@@ -25,51 +25,50 @@ class Report:
         self.done: list[dict[str, Any]] = []
         self.notices: list[str] = []
         self.started = time.perf_counter()
-        self.open_line = False
+        self.lines = Lines(quiet=as_json)
         self.width = 0
         self.backup: dict[str, Any] | None = None
         self.losses: tuple[str, ...] = ()
 
     def begin(self, steps: tuple[Step, ...]) -> None:
         self.width = max((len(step.revision.slug) for step in steps), default=0)
-        if not self.as_json:
-            _print(f"{self.project.settings.environment}: {self.reached.words}")
+        self.lines.say(f"{self.project.settings.environment}: {self.reached.words}")
 
     def listen(self, event: Any) -> None:
         from newel.migrate import events
 
         match event:
             case events.Waiting(holder):
-                self._say(f"waiting for another run: {holder}")
+                self.lines.say(f"waiting for another run: {holder}")
             case events.StepStarted(step, number, total):
                 self.notices = []
-                self._progress(f"{self._name(step)}  ... {number} of {total}")
+                self.lines.show(f"{self._name(step)}  ... {number} of {total}")
             case events.Resumed(step, number):
-                self._say(f"{step.revision.id} goes on behind statement {number}, where it had stopped")
+                self.lines.say(f"{step.revision.id} goes on behind statement {number}, where it had stopped")
             case events.StatementDone(step, number):
-                self._progress(f"{self._name(step)}  ... statement {number} done")
+                self.lines.show(f"{self._name(step)}  ... statement {number} done")
             case events.StoredSql(step, sql):
-                self._say(f"{step.revision.id} is not in this checkout; the journal keeps its down SQL:")
+                self.lines.say(f"{step.revision.id} is not in this checkout; the journal keeps its down SQL:")
                 for line in sql.rstrip().splitlines():
-                    self._say(f"    {line}")
+                    self.lines.say(f"    {line}")
             case events.Blocked(blockers):
                 for blocker in blockers:
-                    self._say(f"        waits for {blocker}")
+                    self.lines.say(f"        waits for {blocker}")
             case events.Retrying(step, reason, attempt, pause):
-                self._say(f"{self._name(step)}  {reason}")
-                self._say(f"        attempt {attempt}; again in {duration(pause)}")
+                self.lines.say(f"{self._name(step)}  {reason}")
+                self.lines.say(f"        attempt {attempt}; again in {duration(pause)}")
             case events.Warned(text):
-                self._say(f"{coloured('warning:', 'yellow')} {text}")
+                self.lines.say(f"{coloured('warning:', 'yellow')} {text}")
             case events.Losing(losses):
                 self.losses = losses
-                self._say("The rollback loses:")
+                self.lines.say("The rollback loses:")
                 for loss in losses:
-                    self._say(f"  {loss}")
+                    self.lines.say(f"  {loss}")
             case events.BackedUp(path, size, restore):
                 self.backup = {"path": path, "bytes": size, "restore": restore}
-                self._say(f"Backup: {path}, {human_size(size)}. To restore it:\n  {restore}")
+                self.lines.say(f"Backup: {path}, {human_size(size)}. To restore it:\n  {restore}")
             case events.TakingBack():
-                self._say("The run has failed. Taking back what it had applied:")
+                self.lines.say("The run has failed. Taking back what it had applied:")
             case events.Noticed(text):
                 self.notices.append(text)
             case events.StepFinished(step, seconds):
@@ -79,12 +78,6 @@ class Report:
         """Show what is to be approved and have a person type yes."""
         print(f"{proposal.environment} asks for approval. {proposal.headline}:", *proposal.lines(), sep="\n")
         return input("Type yes to approve it: ").strip() == "yes"
-
-    def end_line(self) -> None:
-        """Leave the line that shows progress, so that what follows stands on its own."""
-        if self.open_line:
-            _print("")
-            self.open_line = False
 
     def document(self) -> dict[str, Any]:
         """Return what was done, for --json."""
@@ -109,11 +102,11 @@ class Report:
             words = [f"applied {count(applied, 'revision')}"] if applied else []
             words += [f"rolled back {count(taken, 'revision')}"] if taken else []
             line = f"{' and '.join(words)} in {duration(time.perf_counter() - self.started)}"
-            _print(coloured(line[0].upper() + line[1:], "green"))
+            self.lines.say(coloured(line[0].upper() + line[1:], "green"))
         else:
-            _print(f"{environment}: nothing to do, {self.reached.words} is there already")
+            self.lines.say(f"{environment}: nothing to do, {self.reached.words} is there already")
         if self.reached.embedded and (self.done or self.reached.server_started):
-            _print(
+            self.lines.say(
                 f'The server stays running; newel server stop ends it. Connect:  {_psql()} "{self.reached.url}"'
             )
 
@@ -127,34 +120,13 @@ class Report:
                 "notices": self.notices,
             }
         )
-        self._say(f"{self._name(step)}  {duration(seconds):>10}")
+        self.lines.say(f"{self._name(step)}  {duration(seconds):>10}")
         for notice in self.notices:
             for line in notice.splitlines():
-                self._say(f"        {line}")
+                self.lines.say(f"        {line}")
 
     def _name(self, step: Step) -> str:
         return f"  {step.direction:<4}  {step.revision.id}  {step.revision.slug:<{self.width}}"
-
-    def _say(self, line: str) -> None:
-        if self.as_json:
-            return
-        clear = "\r\033[K" if self.open_line else ""
-        self.open_line = False
-        _print(clear + line)
-
-    def _progress(self, line: str) -> None:
-        """Show what is running, on a terminal only: the next line takes its place."""
-        if not self.as_json and sys.stdout.isatty():
-            _print(f"{chr(13) if self.open_line else ''}\033[K{line}", end="")
-            self.open_line = True
-
-
-def _print(line: str, end: str = "\n") -> None:
-    """Print a line at once. Whoever read along may have gone: that ends no run half-way."""
-    try:
-        print(line, end=end, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _psql() -> str:

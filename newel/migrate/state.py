@@ -66,6 +66,16 @@ def check_environment(project: Project, state: DatabaseState, *, changes: bool) 
         )
 
 
+def check_used(project: Project, state: DatabaseState) -> None:
+    """Refuse to change the rows of a database of another environment, or of one that no run has labelled yet."""
+    check_environment(project, state, changes=True)
+    if state.environment is None:
+        raise DependencyError(
+            "no revision has been applied to this database yet, so it is not known to be this project's",
+            cure="Apply the revisions first:  newel up",
+        )
+
+
 def check_consistent(project: Project, revisions: Sequence[Revision], state: DatabaseState) -> None:
     """Refuse a database whose version rows and journal disagree, or that holds what `revisions` lack."""
     known = {revision.id for revision in revisions}

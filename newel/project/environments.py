@@ -59,6 +59,7 @@ class Environment:
     migrations: tuple[str, ...]
     """Paths or globs of up files, relative to sql/migrations."""
     seed_files: tuple[str, ...] = ()
+    """Paths or globs of seed files, relative to sql/seeds."""
     search_path: tuple[str, ...] = ()
     """Schemas in order; empty leaves the server's own setting."""
     policy: Policy = field(default_factory=Policy)
@@ -104,7 +105,7 @@ class Environments:
         """
         environment = self.get(name)
         for pattern in environment.migrations:
-            if any(character in pattern for character in "*?["):
+            if _is_glob(pattern):
                 continue
             if not any(revision.up == f"{MIGRATIONS}/{pattern}" for revision in revisions):
                 raise self.error(
@@ -125,6 +126,22 @@ class Environments:
                         cure=f"Add {needed} to `migrations` of `{name}`, or list the folder by a glob.",
                     )
         return chosen
+
+    def seeds(self, name: str, paths: Sequence[str]) -> tuple[str, ...]:
+        """Return which of the seed files in `paths` the environment has, in order of work; base always comes first.
+
+        Raises FileMissing for a listed path that is none of them.
+        """
+        chosen: dict[str, None] = {}
+        for pattern in ("base/*", *self.get(name).seed_files):
+            found = [path for path in paths if path == pattern or fnmatchcase(path, pattern)]
+            if not found and not _is_glob(pattern):
+                what = f"environment `{name}` lists the seed {pattern}, which is no .sql or .csv file in sql/seeds"
+                inside = any(path.startswith(f"{pattern.rstrip('/')}/") for path in paths)
+                cure = f"For all files in it:  {pattern.rstrip('/')}/*" if inside else None
+                raise self.error(FileMissing, what, pattern, cure)
+            chosen |= dict.fromkeys(found)
+        return tuple(chosen)
 
     def error(self, kind: type[NewelError], what: str, near: str, cure: str | None = None) -> NewelError:
         """Make an error that points to a word of the file: the name of an environment, or what one lists."""
@@ -194,7 +211,7 @@ class _Reader:
         return Environment(
             name=name,
             migrations=self._strings(value.get("migrations", [f"{name}/*.up.sql"]), (*path, "migrations")),
-            seed_files=self._strings(value.get("seed_files", []), (*path, "seed_files")),
+            seed_files=self._strings(value.get("seed_files", [f"{name}/*"]), (*path, "seed_files")),
             search_path=self._search_path(value.get("search_path", []), (*path, "search_path")),
             policy=self._policy(value.get("config", {}), (*path, "config")),
         )
@@ -296,6 +313,10 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "Window | None": (f'a window such as "{window.EXAMPLE}"', _window),
 }
 """By the type of a field, as it is written: what its value is in words, and what reads it."""
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
 
 
 def _suggestion(word: str, words: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from newel.errors import Location, NewelError
-from newel.project import environments, files, stubs
+from newel.project import environments, files, seeds, stubs
 from newel.project.graph import Revision, find_revisions
 from newel.validate.file import validate_file
 from newel.validate.violation import Violation, from_error
@@ -19,6 +19,7 @@ def validate_project(root: Path) -> list[Violation]:
     found += [from_error("scripts", problem, stubs.VERSIONS) for problem in stubs.check(root, revisions)]
     found += _env_script(root)
     found += _environments(root, revisions)
+    found += _seeds(root)
     for revision in revisions:
         for path in (revision.up, revision.down):
             if (root / path).is_file():
@@ -61,6 +62,24 @@ def _environments(root: Path, revisions: Sequence[Revision]) -> Iterator[Violati
                 "no environment runs this revision",
                 f"List it under `migrations` of an environment in {environments.PATH}, or remove the pair.",
             )
+
+
+def _seeds(root: Path) -> Iterator[Violation]:
+    try:
+        described = environments.load_environments(root)
+    except NewelError:  # told already
+        return
+    paths: dict[str, None] = {}
+    for name in described.by_name:
+        try:
+            paths |= dict.fromkeys(seeds.seed_paths(root, described, name))
+        except NewelError as error:
+            yield from_error("seeds", error, environments.PATH)
+    for path in paths:
+        try:
+            seeds.read_seed(root, path)
+        except NewelError as error:
+            yield from_error("seeds", error, path)
 
 
 def _file(root: Path, path: str) -> Iterator[Violation]:

@@ -37,6 +37,11 @@ def test_make_db_migrate_up_gives_a_running_server_with_every_revision_applied(
     assert "\033" not in first.stdout
     again = make("db-migrate-up")
     assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
+    seeded = make("db-seed")
+    assert re.search(r"^base/010_support_account.sql +3 +0 +0 ", seeded.stdout, re.MULTILINE), seeded.stderr
+    assert ": 0 inserted, 0 updated, " in make("db-seed-enhanced", "ENV=development").stdout
+    assert "Error 1" in make("db-clean").stderr
+    assert "Emptied " in make("db-clean", "YES=1").stdout
     down = make("db-migrate-down")
     assert f"  down  {numbers[-1]}  " in down.stdout
     goto = make("db-migrate-goto", "VERSION=000002")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 import time
 from contextlib import closing
 from typing import Any
 
+from newel.cli.progress import Lines
 from newel.cli.terminal import coloured, confirm, count, duration, human_size, print_json
 from newel.database.administer.facts import Facts
 from newel.database.backup.dump import checksum_file
@@ -32,13 +32,14 @@ def backup(project: Project, args: argparse.Namespace) -> None:
     reached = reach(project.settings, project.root, os.environ, create=False)
     with closing(reached.connect()) as connection:
         check_environment(project, look(connection), changes=False)
-    lines = _Lines(quiet=args.json)
+    lines = Lines(quiet=args.json)
     try:
         made = back_up(
             project, reached.params, written=lambda size: lines.show(f"  ... {human_size(size)} written")
         )
-    finally:
+    except BaseException:
         lines.end()
+        raise
     environment = project.settings.environment
     command = f"newel restore {shlex.quote(str(made.path))} --env {environment}"
     if args.json:
@@ -56,7 +57,7 @@ def backup(project: Project, args: argparse.Namespace) -> None:
             }
         )
         return
-    print(f"{environment}: {reached.words}")
+    lines.say(f"{environment}: {reached.words}")
     print(f"  file     {made.path}")
     print(f"  size     {human_size(made.size)}")
     print(f"  sha256   {made.sha256}")
@@ -78,7 +79,7 @@ def restore(project: Project, args: argparse.Namespace) -> None:
         what = f"The backup will take the place of {asked.name}{sessions_to_end(there)}"
         confirm(what, asked.name, yes=args.yes, as_json=args.json)
     started = time.perf_counter()
-    lines = _Lines(quiet=args.json)
+    lines = Lines(quiet=args.json)
     try:
         done = put_in_place(
             project,
@@ -87,15 +88,18 @@ def restore(project: Project, args: argparse.Namespace) -> None:
             lines.say,
             lambda: lines.show(f"  ... {duration(time.perf_counter() - started)} so far"),
         )
-    finally:
+    except BaseException:
         lines.end()
+        raise
     seconds = time.perf_counter() - started
     if args.json:
         print_json(_document(project, asked, done, seconds))
         return
     for note in done.notes:
-        print(f"{coloured('warning:', 'yellow')} {note}")
-    print(f"{coloured(f'Restored in {duration(seconds)}', 'green')}: {asked.name} has {_applied(done.state)}")
+        lines.say(f"{coloured('warning:', 'yellow')} {note}")
+    lines.say(
+        f"{coloured(f'Restored in {duration(seconds)}', 'green')}: {asked.name} has {_applied(done.state)}"
+    )
     if done.kept:
         print(f"As it was before, it is kept as {done.kept}. Once it is not needed any more:")
         print(f"  {done.drop_kept}")
@@ -146,25 +150,3 @@ def _document(project: Project, asked: Restoration, done: Restored, seconds: flo
         "notes": list(done.notes),
         "seconds": round(seconds, 6),
     }
-
-
-class _Lines:
-    """Lines of output, and one that the next takes the place of, on a terminal. None of them if quiet."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet, self.open = quiet, False
-
-    def show(self, line: str) -> None:
-        if not self.quiet and sys.stdout.isatty():
-            print(f"\r\033[K{line}", end="", flush=True)
-            self.open = True
-
-    def say(self, line: str) -> None:
-        self.end()
-        if not self.quiet:
-            print(line, flush=True)
-
-    def end(self) -> None:
-        if self.open:
-            print("\r\033[K", end="", flush=True)
-            self.open = False

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import io
-import json
 import os
 import sys
-from contextlib import redirect_stdout
 from typing import Any
 
 from newel.cli.commands.keep import sessions_to_end
 from newel.cli.commands.run import execute
+from newel.cli.commands.seed import SeedReport
+from newel.cli.commands.seed import execute as execute_seeds
 from newel.cli.report import Report
 from newel.cli.terminal import coloured, confirm, count, error_document, human_size, print_json
 from newel.database.administer.databases import create_database, is_present
@@ -111,28 +109,24 @@ def _fill(
             raise
         print_json({**_names(project, reached), **done, **report.document(), "error": error_document(error)})
         return error.exit_code
+    seeded = SeedReport(project.settings.environment, as_json=args.json)
     if not args.json:
         report.summary()
-        return _seed(project, args) if seeds else 0
-    code, seeded = _seed_quietly(project, args) if seeds else (0, {})
-    print_json({**report.document(), **done, **seeded})
+        if seeds:
+            execute_seeds(project, seeded)
+            seeded.summary()
+        return 0
+    document = {**report.document(), **done}
+    code = 0
+    if seeds:
+        try:
+            execute_seeds(project, seeded)
+        except NewelError as error:
+            document["error"] = error_document(error)
+            code = error.exit_code
+        document["seeds"] = seeded.files
+    print_json(document)
     return code
-
-
-def _seed(project: Project, args: argparse.Namespace) -> int:
-    return importlib.import_module("newel.cli.commands.seed").seed(project, args) or 0
-
-
-def _seed_quietly(project: Project, args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
-    """Run the seeds; return the exit code and what --json tells of them, as `seeds` and perhaps `error`."""
-    said = io.StringIO()
-    try:
-        with redirect_stdout(said):
-            code = _seed(project, args)
-    except NewelError as error:
-        return error.exit_code, {"seeds": [], "error": error_document(error)}
-    told = json.loads(said.getvalue())
-    return code, {"seeds": told["files"]} | ({"error": told["error"]} if "error" in told else {})
 
 
 def _ask(project: Project, reached: Reached, doomed: Doomed, args: argparse.Namespace) -> None:

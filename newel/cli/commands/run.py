@@ -68,7 +68,7 @@ def execute(project: Project, request: Request, report: Report) -> None:
             ask = report.ask if sys.stdin.isatty() and not report.as_json else None
             run_direct(project, request, connection, report.listen, ask)
     finally:
-        report.end_line()
+        report.lines.end()
         connection.close()
 
 

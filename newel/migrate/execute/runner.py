@@ -43,14 +43,19 @@ def run_in_transaction(cursor: Any, file: SqlFile) -> Done:
     """
     done = Done(0, "")
     for number, statement, checksum in checksums(file.statements()):
-        _execute(cursor, file, statement)
+        execute(cursor, file, statement)
         done = Done(number, checksum)
+    check_deferred(cursor, file.path)
+    return done
+
+
+def check_deferred(cursor: Any, path: str) -> None:
+    """Check deferred constraints at the end of a file, where an error can still name it."""
     try:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg2.Error as error:
-        what = f"a deferred constraint fails at the end of the file: {_server_words(error)}"
-        raise NewelError(what, where=Location(file.path)) from error
-    return done
+        what = f"a deferred constraint fails at the end of the file: {server_words(error)}"
+        raise NewelError(what, where=Location(path)) from error
 
 
 def run_one_by_one(
@@ -73,7 +78,7 @@ def run_one_by_one(
             if number == stopped.statements_done and checksum != stopped.done_checksum:
                 raise _changed_behind_us(file, number)
             if sets_session(statement):
-                _execute(cursor, file, statement)
+                execute(cursor, file, statement)
             continue
         in_doubt = stopped is not None and stopped.statement_begun == number
         with held_back():
@@ -106,7 +111,7 @@ def _run_with_record(
     def together() -> None:
         try:
             cursor.execute("BEGIN")
-            _execute(cursor, file, statement)
+            execute(cursor, file, statement)
             write.finish_statement(cursor, execution, number, checksum)
             cursor.execute("COMMIT")
         except BaseException:  # an interrupt as well: psycopg2 knows nothing of this transaction
@@ -122,7 +127,7 @@ def _run_with_record(
     else:
         return
     write.begin_statement(cursor, execution, number)
-    _execute(cursor, file, statement)
+    execute(cursor, file, statement)
     write.finish_statement(cursor, execution, number, checksum)
 
 
@@ -169,7 +174,7 @@ def _run_outside(cursor: Any, file: SqlFile, statement: Statement, question: Que
 
     def attempt() -> None:
         if not (stopped and doubt.settle(cursor, question)):
-            _execute(cursor, file, statement)
+            execute(cursor, file, statement)
 
     def leave() -> None:
         nonlocal stopped
@@ -197,14 +202,18 @@ def _patience(cursor: Any, statement: Statement) -> Iterator[None]:
             cursor.execute("SET lock_timeout TO %s", (lock_timeout,))
 
 
-def _execute(cursor: Any, file: SqlFile, statement: Statement) -> None:
+def execute(cursor: Any, file: SqlFile, statement: Statement, prefix: str = "") -> None:
+    """Send one statement of a file, with an EXPLAIN before it if `prefix` is one.
+
+    Raises NewelError with the place that the server points at, or ConnectionFailed or PermissionDenied.
+    """
     try:
         if statement.copy_data:
             cursor.copy_expert(statement.text, _Slice(file.data, *statement.copy_data))
         else:
-            cursor.execute(statement.text)
+            cursor.execute(prefix + statement.text)
     except psycopg2.Error as error:
-        raise _statement_error(file, statement, error) from error
+        raise _statement_error(file, statement, error, len(prefix)) from error
     raise_pending()
 
 
@@ -221,27 +230,34 @@ class _Slice:
         return part
 
 
-def _statement_error(file: SqlFile, statement: Statement, error: psycopg2.Error) -> NewelError:
-    """Point at the token the server complains about, or at the statement: run-time errors have no position."""
-    diagnostics = error.diag
-    position = diagnostics.statement_position
+def _statement_error(
+    file: SqlFile, statement: Statement, error: psycopg2.Error, before: int = 0
+) -> NewelError:
+    """Point at the token the server complains about, or at the statement: run-time errors have no position.
+
+    `before` is how many characters were sent in front of the statement.
+    """
+    position = int(error.diag.statement_position or 0) - before
     offset = statement.start
-    if position:
-        offset += len(statement.text[: int(position) - 1].encode())
-    lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and (
-        error.pgcode is None or error.pgcode.startswith(("57P0", "08"))
-    )
-    kind = ConnectionFailed if lost else PermissionDenied if error.pgcode == "42501" else NewelError
-    where = locate(file.data, offset, file.path)
-    return kind(
-        _server_words(error),
-        where=where,
+    if position > 0:
+        offset += len(statement.text[: position - 1].encode())
+    return kind_of_refusal(error)(
+        server_words(error),
+        where=locate(file.data, offset, file.path),
         excerpt=excerpt(file.data, offset),
         cure=_OUTSIDE if file.transactional and error.pgcode in _REFUSED_IN_TRANSACTION else None,
     )
 
 
-def _server_words(error: psycopg2.Error) -> str:
+def kind_of_refusal(error: psycopg2.Error) -> type[NewelError]:
+    """Return the kind of error that a refused statement is: a lost connection, a permission, or any other."""
+    lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and (
+        error.pgcode is None or error.pgcode.startswith(("57P0", "08"))
+    )
+    return ConnectionFailed if lost else PermissionDenied if error.pgcode == "42501" else NewelError
+
+
+def server_words(error: psycopg2.Error) -> str:
     """Return what the server said: message and SQLSTATE, then DETAIL, HINT and CONTEXT on lines of their own."""
     diagnostics = error.diag
     message = diagnostics.message_primary or " ".join(str(error).split())

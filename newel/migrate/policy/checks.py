@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import psycopg2
@@ -51,10 +52,17 @@ def check_files(
         for step in up:
             for file in (planned.file(step), planned.records[step.revision.id].down):
                 _check_file(file, listener)
+    check_destruction(environment, [planned.file(step) for step in up], connection)
+
+
+def check_destruction(
+    environment: Environment, files: Iterable[SqlFile], connection: Connection | None
+) -> None:
+    """Raise PermissionDenied for a statement that destroys something, where the environment does not allow it."""
     if not environment.policy.allow_destructive_operations:
         types = _Types(environment, connection)
-        for step in up:
-            _refuse_destruction(environment.name, planned.file(step), types)
+        for file in files:
+            _refuse_destruction(environment.name, file, types)
 
 
 def destroys(file: SqlFile) -> bool:
