@@ -16,10 +16,11 @@ from newel.errors import NewelError, PermissionDenied
 from newel.migrate.execute.retry import LOCK_NOT_AVAILABLE
 from newel.migrate.execute.runner import kind_of_refusal, server_words
 from newel.migrate.policy.checks import check_window
-from newel.migrate.policy.losses import Loss, estimate
+from newel.migrate.policy.estimate import estimate
 from newel.migrate.request import look
 from newel.migrate.state import check_used
 from newel.project.project import Project
+from newel.validate.losses import Loss
 
 # TRUNCATE of a partitioned table reaches its partitions. Where one of them is foreign, the others are named one by one.
 _RELATIONS = """

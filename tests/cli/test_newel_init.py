@@ -12,7 +12,7 @@ import pytest
 from small_project import REPOSITORY, STEERING, Result
 
 from newel.cli.main import main
-from newel.project.new.layout import engine
+from newel.project.new import engine
 
 Newel = Callable[..., Result]
 
@@ -116,12 +116,12 @@ import os, sys
 if os.geteuid() == 0:
     from newel.cli import main
     from newel.cli.commands import init
-    from newel.project.new.layout import engine, layout
+    from newel.project.new import engine, layout
     from newel.project.sql import parser
     parser.spans(b"SELECT 1")
     os.setgid({UNPRIVILEGED}); os.setuid({UNPRIVILEGED})
 from newel.cli.main import main
-from newel.project.new.layout import engine
+from newel.project.new import engine
 engine.origin = lambda: "newel==0.2.0"
 for folder in ("closed/service", "closed/new/service", "sealed/service"):
     print(main(["init", folder]))

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newel.database.administer.databases import databases, derived_name, maintenance
+from newel.database.administer import databases
+from newel.database.administer.databases import derived_name, maintenance
 from newel.database.administer.facts import find_database
 from newel.database.administer.swap import swap
 from newel.database.backup.archive import read_archive, read_roles, tools_for

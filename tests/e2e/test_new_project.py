@@ -18,7 +18,7 @@ import pytest
 from project_copy import NAME
 
 from newel import __version__
-from newel.project.new.layout import engine
+from newel.project.new import engine
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STEERING = ("DATABASE", "MIGRATION", "MAKE", "PYTHON", "PG", "BACKUP_DIR")

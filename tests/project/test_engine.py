@@ -9,7 +9,7 @@ import pytest
 
 from newel import __version__
 from newel.errors import FileMissing, NewelError
-from newel.project.new.layout import engine
+from newel.project.new import engine
 
 BACKEND = """
 from zipfile import ZipFile

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newel.errors import NewelError
-from newel.project.new.layout import engine, layout
+from newel.project.new import engine, layout
 from newel.project.sql.parser import spans
 from newel.validate.project import validate_project
 

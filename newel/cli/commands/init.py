@@ -13,7 +13,7 @@ from newel.errors import NewelError
 
 def init(args: argparse.Namespace) -> None:
     """Lay a new project down in a folder, and say what to do next."""
-    from newel.project.new.layout import engine, layout
+    from newel.project.new import engine, layout
 
     target = _folder(args.directory)
     schema = layout.schema_name(target.name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from newel.database.administer.databases import databases, maintenance
+from newel.database.administer import databases
+from newel.database.administer.databases import maintenance
 from newel.database.administer.facts import Facts, find_database
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import Reached

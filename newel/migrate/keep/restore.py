@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.administer.databases import databases, maintenance
+from newel.database.administer import databases
+from newel.database.administer.databases import maintenance
 from newel.database.administer.swap import swap
 from newel.database.backup.tools import (
     CONNECTION_LOST,

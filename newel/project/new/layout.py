@@ -15,7 +15,7 @@ from pathlib import Path
 from newel.errors import NewelError, PermissionDenied
 from newel.project import stubs
 from newel.project.graph import load_revisions
-from newel.project.new.layout import engine
+from newel.project.new import engine
 from newel.project.sql.parser import ParseError, spans
 
 _SKELETON = Path(__file__).with_name("skeleton")
