@@ -155,6 +155,6 @@ class _Shell:
         for line in self.process.stdout:
             if line.startswith("=END "):
                 self.code = int(line.split()[1])
-                return "".join(lines)
+                return "".join(lines).removesuffix("\n")  # the one before the mark
             lines.append(line)
         raise AssertionError(f"the shell ended in: {command}")
