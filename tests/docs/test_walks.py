@@ -15,6 +15,16 @@ def test_a_page_can_be_followed_word_by_word(project_copy: ProjectCopy, project_
     assert walk(text, project_copy.root, project_copy.environ) == []
 
 
+@pytest.mark.parametrize("page", ["docs/reference.md", "docs/environments.md"])
+def test_the_commands_of_a_page_run_in_an_activated_environment(
+    project_copy: ProjectCopy, project_root: Path, page: str
+):
+    text = (project_root / page).read_text(encoding="utf-8")
+    programs = project_copy.root / ".venv" / "bin"
+    environ = {**project_copy.environ, "PATH": f"{programs}:{project_copy.environ['PATH']}"}
+    assert walk(text, project_copy.root, environ) == []
+
+
 def test_the_tutorial_writes_the_revisions_that_the_project_has(project_root: Path):
     page = (project_root / "docs" / "tutorial.md").read_text(encoding="utf-8")
     written = {item.path: item.text for item in blocks(page) if item.language == "sql" and item.path}

@@ -3,7 +3,7 @@
 What a block of code means:
 
 - `sh`: commands, typed into one shell for the whole page.
-- `text` behind such a block: what the commands print. A line `...` stands for any lines. Times, durations, sizes,
+- `text` right behind such a block: what the commands print. A line `...` stands for any lines. Times, durations, sizes,
   checksums and versions may differ.
 - a block behind a line with a path and a colon alone, such as "`sql/migrations/000005_a.up.sql`:": the reader makes the
   file say this; Python is an excerpt of a file that is there.
@@ -44,20 +44,26 @@ _VARYING = (
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its line in the page, language, text, the file it is about, and the comment before it."""
+    """A fenced block: its line in the page, language, text, the file it is about, and the comment before it.
+
+    `follows`: nothing stands between it and the block before it.
+    """
 
     line: int
     language: str
     text: str
     path: str | None
     mark: str | None
+    follows: bool
 
 
 def blocks(page: str) -> Iterator[Block]:
     """Yield the blocks of a page in order."""
+    end = 0
     for match in _FENCE.finditer(page):
-        line = page.count("\n", 0, match.start("text"))
-        yield Block(line, match["language"], match["text"], match["path"], match["mark"])
+        line, between = page.count("\n", 0, match.start("text")), page[end : match.start()]
+        end = match.end()
+        yield Block(line, match["language"], match["text"], match["path"], match["mark"], not between.strip())
 
 
 def walk(page: str, root: Path, environ: Mapping[str, str]) -> list[str]:
@@ -71,8 +77,8 @@ def walk(page: str, root: Path, environ: Mapping[str, str]) -> list[str]:
         for block in blocks(page):
             where = f"line {block.line}"
             if block.mark == "not run":
-                printed = None
-            elif block.path:
+                continue
+            if block.path:
                 wrong += [f"{where}: {fault}" for fault in _file(root / block.path, block)]
             elif block.language == "sh":
                 wanted = int(block.mark.removeprefix("ends with ")) if block.mark else 0
@@ -80,12 +86,10 @@ def walk(page: str, root: Path, environ: Mapping[str, str]) -> list[str]:
                 if shell.code != wanted:
                     return [*wrong, f"{where}: ended with {shell.code}:\n{output}"]
                 printed = output, block.line
-            elif block.language == "text" and printed:
-                if not alike(block.text, printed[0]):
-                    wrong.append(
-                        f"{where}: the page says\n{block.text}\nand line {printed[1]} printed\n{printed[0]}"
-                    )
-                printed = None
+            elif block.language == "text" and block.follows and printed and not alike(block.text, printed[0]):
+                wrong.append(
+                    f"{where}: the page says\n{block.text}\nand line {printed[1]} printed\n{printed[0]}"
+                )
     return wrong
 
 
