@@ -137,7 +137,8 @@ def new_database(server: Server, project_root: Path) -> Iterator[Callable[..., D
     ) -> Database:
         name = f"test_{next(_numbers)}"
         other = "" if encoding == "UTF8" else f"ENCODING '{encoding}' LOCALE 'C'"
-        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" {other}')
+        strategy = "STRATEGY file_copy" if server.binaries.major >= 15 else ""  # half the time of the other
+        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" {other} {strategy}')
         made.append(Database(server, name, project_root, environment))
         return made[-1]
 

@@ -541,6 +541,25 @@ def test_a_throwaway_server_is_gone_afterwards_whatever_happened() -> None:
     assert not thrown.data.parent.exists()
 
 
+def test_a_throwaway_server_lies_in_memory_where_that_has_room_and_nobody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours, disk = cluster.Account(os.geteuid(), os.getegid(), switch=False), Path("/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    for memory, room, place in (
+        (tmp_path, 1, tmp_path),
+        (tmp_path, 1 << 62, disk),
+        (tmp_path / "there is none", 1, disk),
+    ):
+        monkeypatch.setattr(places, "MEMORY", memory)
+        monkeypatch.setattr(places, "ROOM", room)
+        assert places.temporary(ours) == place
+    monkeypatch.setattr(places, "MEMORY", tmp_path)
+    monkeypatch.setenv("TMPDIR", str(disk))
+    assert places.temporary(ours) == disk
+
+
 def test_a_throwaway_server_goes_when_its_process_is_killed() -> None:
     code = (
         "import os, signal\nfrom newel.database.embedded import server\n"

@@ -29,6 +29,10 @@ FOLDER = ".newel"
 SHARED = Path("/var/lib/newel")
 SOCKETS = Path("/tmp")  # noqa: S108
 """Short, everywhere, and kept over a logout, which $XDG_RUNTIME_DIR is not. See private_folder for the danger."""
+MEMORY = Path("/dev/shm")  # noqa: S108
+"""Linux has it; what lies there is in memory."""
+ROOM = 4 << 30
+"""How many bytes have to be free there. A server keeps up to 1 GB of WAL besides its databases."""
 
 
 def project_root(root: Path) -> Path:
@@ -139,10 +143,24 @@ def give(path: Path, account: Account, mode: int) -> None:
 
 
 def temporary(account: Account) -> Path:
-    """Where a throwaway server's data and socket lie: $TMPDIR, if the server's user and a socket's path allow it."""
+    """Where a throwaway server's data and socket lie: $TMPDIR, if the server's user and a socket's path allow it.
+
+    Without one, in memory where it has room: on a slow disk a new database takes ten times as long.
+    """
     chosen = Path(tempfile.gettempdir())
-    short = len(os.fsencode(chosen)) <= 60
-    return chosen if short and not account.switch else SOCKETS
+    fits = len(os.fsencode(chosen)) <= 60 and not account.switch
+    if not (fits and os.environ.get("TMPDIR")) and _has_room(MEMORY) and account.can_write_in(MEMORY):
+        return MEMORY
+    return chosen if fits else SOCKETS
+
+
+def _has_room(folder: Path) -> bool:
+    """Say whether a server and its programs can be put there. A container's /dev/shm is small and runs nothing."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & getattr(os, "ST_NOEXEC", 0)
 
 
 def private_folder(path: Path, account: Account) -> Path:
