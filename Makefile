@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.requirements-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-faults lint db-init bench clean
+.PHONY: help setup test test-long test-faults lint db-init bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,10 @@ db-init: $(STAMP) ## lay down a new project in DIR=../my-service
 	@$(NEWEL) init -- "$$DIR"
 
 test: $(STAMP) ## run the test suite on a throwaway server
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not long"
+
+test-long: $(STAMP) ## run the long proofs: the pages followed word by word, a new project from a wheel
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m long
 
 test-faults: $(STAMP) ## inject faults into runs at thousands of places; takes half an hour
 	@$(BIN)/python tests/faults/run.py

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from newel.errors import FileMissing, NewelError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that it cannot write must not end a run half-way
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(negative_targets(sys.argv[1:] if arguments is None else arguments))
     try:
         return _dispatch(args)

@@ -41,6 +41,9 @@ SELECT n.nspname::text, c.relname::text, c.relkind::text
        ELSE c.relkind IN ('f', 'v', 'm') END
  ORDER BY 1, 2"""
 
+_OWN_NAMES = "SET LOCAL search_path TO pg_catalog, pg_temp"
+"""Anybody may have put a function or an operator into schema public that fits better than PostgreSQL's own."""
+
 _PATIENCE = "SET LOCAL statement_timeout TO '2s'"
 """How long rows are counted that the planner knows nothing of."""
 
@@ -91,6 +94,7 @@ def look_at_tables(project: Project, connection: Connection) -> Contents:
     try:
         check_window(project.environment, connection)
         with connection.cursor() as cursor:
+            cursor.execute(_OWN_NAMES)
             found = _relations(cursor)
             cursor.execute(_PATIENCE)
             tables = tuple(_with_rows(cursor, table) for table in found.tables)
@@ -109,28 +113,28 @@ def empty_tables(
 
     Raises NewelError if there are others by now, or if another table's foreign key refers to one of them.
     """
-    locking = project.environments.locking
-    with migration_lock(connection, locking.timeout_seconds if locking.enabled else None, waiting):
-        check_used(project, look(connection))
-        try:
-            with connection.cursor() as cursor:
-                policy = project.environment.policy
-                timeouts = {
-                    "lock_timeout": policy.lock_timeout,
-                    "statement_timeout": policy.statement_timeout,
-                }
-                cursor.execute(session_sql(project.environment.search_path, **timeouts))
-                now = _relations(cursor).tables
-                if [str(table) for table in now] != [str(table) for table in seen.tables]:
-                    raise NewelError(
-                        "the tables are others than those that were shown: another run has changed them",
-                        cure="Nothing was changed. Run the same command again.",
-                    )
-                names = (table.sql if table.partitioned else f"ONLY {table.sql}" for table in now)
-                cursor.execute(f"TRUNCATE {', '.join(names)} RESTART IDENTITY")
+    locking, policy = project.environments.locking, project.environment.policy
+    timeouts = {"lock_timeout": policy.lock_timeout, "statement_timeout": policy.statement_timeout}
+    try:
+        with (
+            migration_lock(connection, locking.timeout_seconds if locking.enabled else None, waiting),
+            connection.cursor() as cursor,
+        ):
+            check_used(project, look(connection))
+            check_window(project.environment, connection)
+            cursor.execute(_OWN_NAMES)
+            now = _relations(cursor).tables
+            if [str(table) for table in now] != [str(table) for table in seen.tables]:
+                raise NewelError(
+                    "the tables are others than those that were shown: another run has changed them",
+                    cure="Nothing was changed. Run the same command again.",
+                )
+            names = (table.sql if table.partitioned else f"ONLY {table.sql}" for table in now)
+            cursor.execute(session_sql(project.environment.search_path, **timeouts))
+            cursor.execute(f"TRUNCATE {', '.join(names)} RESTART IDENTITY")
             connection.commit()
-        except psycopg2.Error as error:
-            raise _refused(error) from error
+    except psycopg2.Error as error:
+        raise _refused(error) from error
 
 
 def _relations(cursor: Any) -> Contents:

@@ -180,6 +180,11 @@ def _against_rollback(down: SqlFile, lossy: tuple[str, ...], destroyed: tuple[Fi
         yield "the down file holds no statement, so it takes nothing back"
     yield from (f"loses {loss}" for loss in lossy)
     yield from (
+        f"line {statement.line} of the down file: {destruction.what}"
+        for statement, destruction in find_destructions(down)
+        if destruction.kind in ("cascade", "unread")
+    )
+    yield from (
         f"line {item.line} of the up file {item.what}, which no down file brings back" for item in destroyed
     )
 

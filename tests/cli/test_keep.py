@@ -336,6 +336,35 @@ def test_a_dump_without_newels_tables_is_restored_and_called_so(
     assert (done.code, "has no revision applied" in done.out) == (0, True), done.err
 
 
+def test_a_dump_without_a_label_does_not_take_the_label_from_a_database(
+    project: Project, made: Path, administrator: Any
+) -> None:
+    kept = project.rows("SELECT name FROM newel.environment")
+    project.execute("DELETE FROM newel.environment")
+    bare = project.newel("backup", "--json").json["path"]
+    project.execute(f"INSERT INTO newel.environment (name) VALUES ('{kept[0][0]}')")
+    with unharmed(project, administrator):
+        refused = project.newel("restore", bare, "--yes")
+    assert (refused.code, "the backup holds no label of newel" in refused.err) == (1, True), refused.err
+
+
+def test_a_name_that_no_file_can_have_is_an_error_and_no_traceback(project: Project) -> None:
+    refused = project.newel("restore", "x" * 300, "--yes")
+    assert (refused.code, "cannot read the file" in refused.err) == (1, True)
+
+
+def test_a_backup_that_is_ended_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    project.newel("up")
+    environ = stand_in(tmp_path / "tools", project, "exit 1")
+    (tmp_path / "tools" / "pg_dump").write_text(
+        f'#!/bin/sh\ncase "$1" in --version) exec "{real_tools(project).folder}/pg_dump" --version;; esac\n'
+        "kill -TERM $PPID\nexec sleep 600\n"
+    )
+    ended = project.newel_process("backup", **environ)
+    assert (ended.code, "nothing of the backup is left" in ended.err) == (143, True), ended.err
+    assert list((project.root / "backups").iterdir()) == []
+
+
 def test_a_backup_whose_version_rows_and_journal_disagree_is_refused(
     project: Project, made: Path, administrator: Any
 ) -> None:

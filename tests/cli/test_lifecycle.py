@@ -278,3 +278,97 @@ def test_make_refuses_production_with_the_code_of_newel_and_yes_changes_nothing_
         )
         assert "Error 4" in done.stderr
     assert len(project.applied()) == 3
+
+
+def test_what_a_person_was_asked_about_is_what_is_dropped(
+    project: Project, administrator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert project.newel("up", MIGRATION_ENV="development").code == 0
+    name, aside = project.database.name, f"{project.database.name}_aside"
+
+    def answer(_: str) -> str:
+        administrator.execute(f"ALTER DATABASE {name} RENAME TO {aside}")
+        administrator.execute(f"CREATE DATABASE {name} TEMPLATE {aside}")
+        return name
+
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    monkeypatch.setattr("builtins.input", answer)
+    try:
+        refused = project.newel("drop")
+        assert (refused.code, "is another database than the one that was looked at" in refused.err) == (
+            1,
+            True,
+        )
+        assert oid(project, administrator) is not None
+    finally:
+        administrator.execute(f"DROP DATABASE {aside} WITH (FORCE)")
+
+
+def test_a_run_that_begins_while_somebody_is_asked_is_not_broken_off(
+    project: Project, administrator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.newel("up")
+    before = oid(project, administrator)
+    runs = project.database.connect()  # a session that is there already, so that the question names one
+    runs.autocommit = False
+    held = migration_lock(runs, 0.0, lambda _: None)
+
+    def answer(_: str) -> str:
+        held.__enter__()
+        return project.database.name
+
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    monkeypatch.setattr("builtins.input", answer)
+    refused = project.newel("drop")
+    assert (refused.code, "a run is under way" in refused.err) == (1, True), refused.err
+    assert oid(project, administrator) == before
+    held.__exit__(None, None, None)
+
+
+def test_a_database_that_may_be_anothers_is_not_dropped(project: Project, administrator: Any) -> None:
+    project.execute("CREATE TABLE somebody_elses (id int)")
+    before = oid(project, administrator)
+    for command in ("drop", "fresh", "reset"):
+        refused = project.newel(command, "--yes")
+        assert (refused.code, "it may be another service's" in refused.err) == (4, True), refused.err
+    assert oid(project, administrator) == before
+    url = project.database.url.replace(f"/{project.database.name}?", "/postgres?")
+    refused = project.newel("drop", "--yes", DATABASE_URL=url)
+    assert (refused.code, "the server's own database" in refused.err) == (4, True)
+
+
+def test_what_others_have_put_into_public_is_not_run(project: Project, administrator: Any) -> None:
+    administrator.execute(
+        "CREATE FUNCTION public.lurks(oid, int) RETURNS bool LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'lurked'; END$$;"
+        "CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = int, FUNCTION = public.lurks)"
+    )
+    try:
+        assert project.newel("up").code == 0
+        done = project.newel("drop", "--yes")
+    finally:
+        administrator.execute("DROP FUNCTION public.lurks CASCADE")
+    assert done.code == 0, done.err
+
+
+def test_a_database_that_a_drop_has_left_half_done_is_named_with_its_cure(
+    project: Project, administrator: Any
+) -> None:
+    name = project.database.name
+    administrator.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = %s", (name,))
+    refused = project.newel("drop", "--yes")
+    assert (refused.code, f"dropdb {name}" in refused.err) == (1, True), refused.err
+
+
+def test_a_backup_that_the_policy_asks_for_is_of_what_is_dropped(
+    project: Project, administrator: Any
+) -> None:
+    project.newel("up")
+    project.execute("INSERT INTO first VALUES (1)")
+    project.environments(development={"config": {"backup_required": True}}, staging={}, production={})
+    refused = project.newel("fresh", "--yes", BACKUP_DIR="/dev/null/backups")
+    assert refused.code != 0
+    assert project.rows("SELECT id FROM first") == [(1,)]
+    done = project.newel("fresh", "--yes")
+    assert done.code == 0, done.err
+    assert len(list((project.root / "backups").glob("*before-drop*.dump"))) == 1

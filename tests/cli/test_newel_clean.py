@@ -195,3 +195,30 @@ def test_tables_that_came_since_they_were_shown_are_not_emptied(app: Project):
     finally:
         connection.close()
     assert counts(app) == [1, 2, 1, 1, 1]
+
+
+def test_a_connection_that_is_lost_while_somebody_is_asked_ends_with_3(
+    app: Project, monkeypatch: pytest.MonkeyPatch
+):
+    def answer(_: str) -> str:
+        app.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return app.database.name
+
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    monkeypatch.setattr("builtins.input", answer)
+    before = counts(app)
+    shown = app.newel("clean")
+    assert (shown.code, "cannot empty the tables" in shown.err) == (3, True), shown.err
+    assert counts(app) == before
+
+
+def test_what_others_have_put_into_public_is_not_run(app: Project):
+    app.execute(
+        "CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'lurked'; END$$"
+    )
+    shown = app.newel("clean", "--yes")
+    assert (shown.code, counts(app)[:4]) == (0, [0, 0, 0, 0]), shown.err

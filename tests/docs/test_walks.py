@@ -9,6 +9,7 @@ from project_copy import ProjectCopy
 from walk import alike, blocks, walk
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 def test_a_page_can_be_followed_word_by_word(project_copy: ProjectCopy, project_root: Path, page: str):
     text = (project_root / page).read_text(encoding="utf-8")

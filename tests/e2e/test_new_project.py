@@ -20,6 +20,8 @@ from project_copy import NAME
 from newel import __version__
 from newel.project.new import engine
 
+pytestmark = pytest.mark.long
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STEERING = ("DATABASE", "MIGRATION", "MAKE", "PYTHON", "PG", "BACKUP_DIR")
 

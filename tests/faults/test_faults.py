@@ -13,6 +13,8 @@ from injection import forget, inject, prepare
 from places import chosen, insides
 from scenarios import make_projects, scenarios
 
+pytestmark = pytest.mark.long
+
 SAMPLE = (
     "project development: 000006 -> up 000007",
     "nasty development: 000004 -> up 000005",

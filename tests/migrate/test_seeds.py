@@ -178,6 +178,15 @@ def test_a_sequence_that_counts_down_is_moved_down(tables, rows, database):
     assert rows(database, "INSERT INTO d DEFAULT VALUES RETURNING id") == [(-8,)]
 
 
+def test_a_sequence_behind_a_column_of_text_stays_where_it_is(tables, rows, database):
+    seed = tables(
+        "CREATE SEQUENCE numbers;\nCREATE TABLE t (code text PRIMARY KEY DEFAULT 'U' || nextval('numbers'));\n"
+        "ALTER SEQUENCE numbers OWNED BY t.code;\n"
+    )
+    assert seed("code\nU7\n", "t.csv") == Tally(1, 0, 0, 0)
+    assert rows(database, "INSERT INTO t DEFAULT VALUES RETURNING code") == [("U1",)]
+
+
 def test_a_deferrable_or_partial_or_computed_key_is_none(tables):
     seed = tables(
         "CREATE TABLE k (a int UNIQUE DEFERRABLE, b int, c text);\n"

@@ -152,6 +152,8 @@ def test_temporary_tables_are_none_of_the_databases(record) -> None:
          ["loses a.b: dear to us"]),
         ("ALTER TABLE a DROP b;", "ALTER TABLE a ADD b int;",
          ["line 1 of the up file drops column a.b, which no down file brings back"]),
+        ("CREATE EXTENSION e;", "DROP EXTENSION e CASCADE;",
+         ["line 1 of the down file: CASCADE takes along whatever depends on it, known or not"]),
         ("SELECT 1;", "-- newel: irreversible it is late\n", ["the down file says it is irreversible: it is late"]),
         ("SELECT 1;", "-- nothing\n", ["the down file holds no statement, so it takes nothing back"]),
     ],

@@ -18,7 +18,7 @@ from newel.database.embedded.binaries import find_psql
 from newel.database.reach import Reached, reach
 from newel.database.relations.read import looking
 from newel.database.server_info import read_label
-from newel.errors import FileMissing, PermissionDenied
+from newel.errors import FileMissing, NewelError, PermissionDenied
 from newel.project.project import Project
 
 
@@ -53,7 +53,10 @@ def connect(project: Project, args: argparse.Namespace) -> None:
     arguments, environ = invocation(reached.params, search_path, os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(psql, ["psql", *arguments], environ)  # noqa: S606 - no shell is wanted
+    try:
+        os.execve(psql, ["psql", *arguments], environ)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise NewelError(f"cannot run {psql}: {error.strerror}") from error
 
 
 def invocation(

@@ -11,10 +11,12 @@ from typing import Any
 
 from newel.cli.progress import Lines
 from newel.cli.terminal import coloured, confirm, count, duration, human_size, print_json
+from newel.cli.text import visible
 from newel.database.administer.facts import Facts
 from newel.database.backup.dump import checksum_file
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import reach, reach_server
+from newel.migrate.execute.stop import stoppable
 from newel.migrate.keep.candidate import Restoration, examine, find_file
 from newel.migrate.keep.restore import Restored
 from newel.migrate.keep.restore import restore as put_in_place
@@ -34,9 +36,10 @@ def backup(project: Project, args: argparse.Namespace) -> None:
         check_environment(project, look(connection), changes=False)
     lines = Lines(quiet=args.json)
     try:
-        made = back_up(
-            project, reached.params, written=lambda size: lines.show(f"  ... {human_size(size)} written")
-        )
+        with stoppable():
+            made = back_up(
+                project, reached.params, written=lambda size: lines.show(f"  ... {human_size(size)} written")
+            )
     except BaseException:
         lines.end()
         raise
@@ -120,7 +123,9 @@ def _print_question(project: Project, asked: Restoration) -> None:
     print(f"{project.settings.environment}: {asked.reached.words}")
     print(f"  file     {archive.path}")
     print(f"           {human_size(archive.size)}, {checksum}")
-    print(f"           {archive.dbname} of PostgreSQL {archive.server_version}, dumped {archive.made}")
+    print(
+        f"           {visible(archive.dbname)} of PostgreSQL {archive.server_version}, dumped {archive.made}"
+    )
     now = f"{_applied(asked.state)}, {human_size(there.size)}" if there else "no such database"
     print(f"  now      {now}")
 

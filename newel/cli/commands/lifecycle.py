@@ -18,8 +18,10 @@ from newel.database.administer.facts import check_may_replace
 from newel.database.journal.state import DatabaseState
 from newel.database.reach import Reached, is_there, reach_server
 from newel.errors import NewelError
+from newel.migrate.execute.stop import stoppable
 from newel.migrate.keep import lifecycle
 from newel.migrate.keep.lifecycle import Doomed
+from newel.migrate.policy.backup import back_up
 from newel.migrate.state import check_environment
 from newel.project.project import Project
 
@@ -43,7 +45,7 @@ def drop(project: Project, args: argparse.Namespace) -> None:
         doomed = lifecycle.find_doomed(project, reached)
     if reached and doomed:
         _ask(project, reached, doomed, args)
-        lifecycle.drop(reached, doomed)
+        lifecycle.drop(project, reached, doomed)
     if args.json:
         names = _names(project, reached) if reached else {"environment": project.settings.environment}
         print_json({**names, "dropped": doomed is not None})
@@ -86,7 +88,13 @@ def _anew(project: Project, args: argparse.Namespace, *, seeds: bool) -> int:
     else:
         check_may_replace(doomed.facts, reached.params)
         _ask(project, reached, doomed, args)
-        lifecycle.drop(reached, doomed)
+        if project.environment.policy.backup_required:  # the run would dump the new one, which is empty
+            with stoppable():
+                made = back_up(project, reached.params, "-before-drop")
+            print(
+                f"Backup: {made.path}, {human_size(made.size)}", file=sys.stderr if args.json else sys.stdout
+            )
+        lifecycle.drop(project, reached, doomed)
         for command in lifecycle.create_again(reached, doomed):
             print(
                 f"{coloured('warning:', 'yellow', sys.stderr)} {doomed.facts.user} may not set it: {command};",

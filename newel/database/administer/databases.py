@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.administer.facts import Facts, refusal
-from newel.database.connection import connect, quote_identifier, quote_literal
+from newel.database.connection import connect, quote_identifier, quote_literal, server_refusal
 from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 MAINTENANCE = ("postgres", "template1")
@@ -52,8 +52,11 @@ def maintenance(params: Mapping[str, str]) -> Iterator[Connection]:
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout TO 0")
+            # Anybody may have put an operator or a function into schema public that fits better than PostgreSQL's own.
+            cursor.execute("SET statement_timeout TO 0; SET search_path TO pg_catalog, pg_temp")
         yield connection
+    except psycopg2.Error as error:
+        raise server_refusal(error, "cannot work on the server's databases") from error
     finally:
         connection.close()
 

@@ -17,7 +17,9 @@ SELECT d.oid, pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_ch
        d.datconnlimit, pg_catalog.shobj_description(d.oid, 'pg_database'), d.datacl IS NOT NULL,
        pg_catalog.to_jsonb(d) - 'datacl',
        CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') THEN pg_catalog.pg_database_size(d.oid) ELSE 0 END,
-       pg_catalog.pg_has_role(d.datdba, 'USAGE') AND (r.rolsuper OR r.rolcreatedb), r.rolname
+       pg_catalog.pg_has_role(d.datdba, 'USAGE') AND pg_catalog.pg_has_role(d.datdba, %s)
+           AND (r.rolsuper OR r.rolcreatedb)
+           AND (t.spcname = 'pg_default' OR pg_catalog.has_tablespace_privilege(t.oid, 'CREATE')), r.rolname
   FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace
        JOIN pg_catalog.pg_roles r ON r.rolname = current_user
  WHERE d.datname = %s
@@ -63,7 +65,7 @@ def find_database(connection: Connection, name: str) -> Facts | None:
     """Return what belongs to a database; None if it is not there."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_FACTS, (name,))
+            cursor.execute(_FACTS, ("SET" if connection.server_version >= 160_000 else "MEMBER", name))
             row = cursor.fetchone()
             if row is None:
                 return None
@@ -137,7 +139,7 @@ def check_may_replace(facts: Facts, params: Mapping[str, str]) -> None:
         return
     user, owner = quote_identifier(facts.user), quote_identifier(facts.owner)
     raise PermissionDenied(
-        f"{facts.user} may not replace {describe(params)}: that takes CREATEDB and the rights of its owner, "
-        f"{facts.owner}",
+        f"{facts.user} may not replace {describe(params)}: that takes CREATEDB, the rights of its owner, "
+        f"{facts.owner}, and CREATE on its tablespace, {facts.tablespace}",
         cure=f"Nothing was changed. A superuser gives them:\n  ALTER ROLE {user} CREATEDB;  GRANT {owner} TO {user};",
     )

@@ -110,8 +110,8 @@ def dump(
     except OSError as error:
         kind = PermissionDenied if isinstance(error, PermissionError) else NewelError
         raise kind(f"{what}: {error.strerror}: {error.filename or folder}") from error
-    except KeyboardInterrupt:
-        raise Interrupted(f"{what}: interrupted") from None
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"{what}: interrupted") from stop
     command = _restore(tools, server_major, {**params, **reached}, path)
     return Dump(path, size, sha256, command, version, time.perf_counter() - started)
 

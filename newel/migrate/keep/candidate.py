@@ -22,6 +22,7 @@ from newel.database.reach import Reached
 from newel.errors import FileMissing, NewelError, PermissionDenied
 from newel.migrate.request import look
 from newel.migrate.state import check_environment
+from newel.project.files import unreadable
 from newel.project.project import Project
 
 
@@ -54,10 +55,13 @@ def find_file(project: Project, file: str) -> Path:
         raise NewelError("a file is missing", cure="For make:  make db-restore FILE=backups/....dump")
     folder = project.root / project.settings.backups
     path = Path(file)
-    if path.exists():
-        return path
-    if path.name == file and (folder / file).exists():
-        return folder / file
+    try:
+        if path.exists():
+            return path
+        if path.name == file and (folder / file).exists():
+            return folder / file
+    except OSError as error:
+        raise unreadable(file, error) from error
     dumps = sorted(folder.glob("*.dump"), key=lambda dump: dump.stat().st_mtime) if folder.is_dir() else []
     near = get_close_matches(path.name, [dump.name for dump in dumps], 1)
     newest = f"The newest backup in {folder} is {dumps[-1].name}." if dumps else f"{folder} holds no backup."

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import closing
 from dataclasses import dataclass
 
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
 from newel.database.administer import databases
-from newel.database.administer.databases import maintenance
+from newel.database.administer.databases import MAINTENANCE, maintenance
 from newel.database.administer.facts import Facts, find_database
 from newel.database.journal.state import DatabaseState
+from newel.database.lock import migration_lock
 from newel.database.reach import Reached
-from newel.errors import PermissionDenied
+from newel.errors import NewelError, PermissionDenied
 from newel.migrate.keep.candidate import check_nobody_runs
 from newel.migrate.planned import plan_run
 from newel.migrate.policy.checks import check_files, check_window
@@ -20,6 +24,14 @@ from newel.project.project import Project
 from newel.project.settings import DEFAULT_ENVIRONMENT
 
 PRODUCTION = "production"
+_INVALID = -2
+"""The connection limit that PostgreSQL gives a database while it is dropped (DATCONNLIMIT_INVALID_DB)."""
+_HOLDS_SOMETHING = """
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+                  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                     AND d.deptype = 'e'))
+"""
 WHOLE = Request("upgrade", "head")
 """What a new database is brought to."""
 
@@ -62,15 +74,41 @@ def find_doomed(project: Project, reached: Reached) -> Doomed | None:
 
     Raises NewelError for one of another environment, one that nothing labels, and while a run is under way.
     """
+    name = reached.params["dbname"]
+    if name in MAINTENANCE:
+        raise PermissionDenied(f"{name} is the server's own database, which newel does not drop")
     with maintenance(reached.params) as connection:
-        facts = find_database(connection, reached.params["dbname"])
+        facts = find_database(connection, name)
     if facts is None:
         return None
+    if facts.connection_limit == _INVALID:
+        raise NewelError(
+            f"{name} is what a DROP DATABASE that was broken off has left, and nobody can connect to it",
+            cure=f"Drop it on the server:  dropdb {shlex.quote(name)}",
+        )
     with closing(reached.connect()) as connection:
         state = look(connection)
         check_environment(project, state, changes=True)
+        _check_ours(project, state, connection)
         check_nobody_runs(connection)
     return Doomed(facts, state)
+
+
+def _check_ours(project: Project, state: DatabaseState, connection: Connection) -> None:
+    """Refuse a database that nothing labels and that is not empty: it may be another service's."""
+    if state.environment is not None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL search_path TO pg_catalog, pg_temp")
+        cursor.execute(_HOLDS_SOMETHING)
+        [holds] = cursor.fetchone()
+    connection.rollback()
+    if holds:
+        name = project.settings.environment
+        raise PermissionDenied(
+            "the database has no label of newel and is not empty, so it may be another service's",
+            cure=f"Nothing was changed. If it is this project's {name}, label it first:  newel env set {name}",
+        )
 
 
 def check_new(project: Project, reached: Reached, *, can_ask: bool) -> None:
@@ -91,15 +129,36 @@ def check_new(project: Project, reached: Reached, *, can_ask: bool) -> None:
         )
 
 
-def drop(reached: Reached, doomed: Doomed) -> None:
+def drop(project: Project, reached: Reached, doomed: Doomed) -> None:
     """Drop the database; sessions are ended only if there were any when it was looked at.
 
-    Raises PermissionDenied, or NewelError if somebody has connected since, or a run is under way now.
+    Looks at it once more, since a person may have been asked meanwhile, and holds the lock of runs. Raises
+    PermissionDenied, or NewelError if it is another database by now, somebody has connected, or a run is under way.
     """
-    with closing(reached.connect()) as connection:
-        check_nobody_runs(connection)
-    with maintenance(reached.params) as connection:
-        databases.drop(connection, doomed.facts.name, end_sessions=bool(doomed.facts.sessions))
+    sessions = bool(doomed.facts.sessions)
+    with closing(reached.connect()) as ours:
+        check_nobody_runs(ours)
+        locking = project.environments.locking
+        with migration_lock(ours, 0.0 if locking.enabled else None, lambda _: None):
+            check_environment(project, look(ours), changes=True)
+            _check_same(ours, doomed.facts)
+            if not sessions:
+                ours.close()  # it would be one; otherwise it is ended with the others
+            with maintenance(reached.params) as connection:
+                databases.drop(connection, doomed.facts.name, end_sessions=sessions)
+
+
+def _check_same(connection: Connection, facts: Facts) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL search_path TO pg_catalog, pg_temp")
+        cursor.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
+        [oid] = cursor.fetchone()
+    connection.rollback()
+    if oid != facts.oid:
+        raise NewelError(
+            f"{facts.name} is another database than the one that was looked at",
+            cure="Nothing was changed. Run the same command again, and look at what it names now.",
+        )
 
 
 def create_again(reached: Reached, doomed: Doomed) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def _restore(
         _run_pg_restore(asked, {**params, "dbname": copy}, environ, restoring)
         with closing(connect({**params, "dbname": copy})) as connection:
             state = look(connection)
-            notes = _check_copy(project, state)
+            notes = _check_copy(project, asked, state)
             notes += (*_analyze(connection), *_leftovers(name, taken))
         notes += _dress(asked, copy)
         say(f"Putting it in the place of {name} ...")
@@ -190,7 +190,7 @@ def _run_pg_restore(
         raise ended.failure(f"the restore of {asked.archive.path} failed, {_AS_IT_WAS}", _FAILURES)
 
 
-def _check_copy(project: Project, state: DatabaseState) -> tuple[str, ...]:
+def _check_copy(project: Project, asked: Restoration, state: DatabaseState) -> tuple[str, ...]:
     """Refuse a backup of another environment, or one in which newel's tables disagree; return what is worth knowing.
 
     A backup may be older or newer than the checkout: that alone is told and refuses nothing.
@@ -200,6 +200,13 @@ def _check_copy(project: Project, state: DatabaseState) -> tuple[str, ...]:
         raise NewelError(
             f"the backup is of a database of {state.environment}, and this command is for {environment}",
             cure=f"Nothing was changed. Restore it with  --env {state.environment}, or take a backup of {environment}.",
+        )
+    if state.environment is None and asked.state.environment is not None:
+        raise NewelError(
+            f"the backup holds no label of newel, and {asked.name} belongs to {asked.state.environment}: without its "
+            "label, nothing would protect it any more",
+            cure="Nothing was changed. If the backup is this database's, from before newel kept it, restore it with "
+            "pg_restore into a database of its own.",
         )
     revisions = known_revisions(project, state)
     if {*state.applied_ids, *state.version_rows} <= {revision.id for revision in revisions}:

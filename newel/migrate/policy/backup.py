@@ -9,8 +9,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from psycopg2.extensions import parse_dsn
 
 from newel.database.backup.dump import Dump, dump
-from newel.errors import NewelError
+from newel.errors import Interrupted, NewelError
 from newel.migrate.events import BackedUp
+from newel.migrate.execute.stop import interrupted
 from newel.migrate.plan import Step
 from newel.project.project import Project
 
@@ -27,6 +28,10 @@ def back_up(
         return dump(
             params, project.root / settings.backups, f"{settings.environment}{label}", os.environ, written
         )
+    except Interrupted as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # SIGTERM is one too, and has a code of its own
+            raise interrupted(error.__cause__, "nothing of the backup is left") from error
+        raise
     except NewelError as error:
         named = "The variable BACKUP_DIR names the folder for backups."
         error.cure = f"{error.cure}\n{named}" if error.cure else named

@@ -19,6 +19,7 @@ from newel.project.csv_file import BOM, Advance, CsvFile, records
 _ROWS = "pg_temp.newel_seed"
 _COPY_CONTEXT = re.compile(r"COPY newel_seed, line (\d+)(?:, column (.*))?", re.DOTALL)
 _CHUNK = 1 << 17
+_WHOLE_NUMBERS = ("smallint", "integer", "bigint")
 _OF_THE_MOMENT = ("55P03", "57014", "40P01", "40001")
 """A lock timeout, a statement timeout or cancel, a deadlock, a serialization failure: no row is to blame."""
 
@@ -43,7 +44,7 @@ def load(cursor: Any, root: Path, file: CsvFile, target: Target, advance: Advanc
         raise_pending()
         raise _row_error(cursor, root, file, target, number, error) from error
     for column in target.columns:
-        if column.sequence:
+        if column.sequence and column.type in _WHOLE_NUMBERS:
             _move_sequence(cursor, column, column.sequence)
     return skipped
 
