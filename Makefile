@@ -37,10 +37,10 @@ db-init: $(STAMP) ## lay down a new project in DIR=../my-service
 	@$(NEWEL) init -- "$$DIR"
 
 test: $(STAMP) ## run the test suite on a throwaway server
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not long"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not long"
 
 test-long: $(STAMP) ## run the long proofs: the pages followed word by word, a new project from a wheel
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m long
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m long
 
 test-faults: $(STAMP) ## inject faults into runs at thousands of places; takes half an hour
 	@$(BIN)/python tests/faults/run.py

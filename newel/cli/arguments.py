@@ -119,7 +119,7 @@ def _running(add: _Add) -> None:
     log.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help="the newest N only")
     repair = add(
         "repair",
-        "show changed files of applied revisions, or record those that were reviewed",
+        "show changed files of applied revisions, or record reviewed ones",
         "repair:repair",
     )
     repair.add_argument(
@@ -127,7 +127,7 @@ def _running(add: _Add) -> None:
     )
     drift = add(
         "drift",
-        "show what was changed by hand: the schema against what the applied revisions give",
+        "show what was changed by hand in the schema",
         "compare:drift",
     )
     drift.epilog = (
@@ -166,36 +166,32 @@ def _writing(add: _Add) -> None:
     stubs.add_argument("--check", action="store_true", help="write nothing, end with 1 if any differs")
     add(
         "validate",
-        "check names, pairs, numbers, scripts, environments and SQL syntax; reads no database",
+        "check names, scripts, environments, seeds and SQL; no database",
         "manage:validate",
         FOLDER,
     )
     add(
         "history",
-        "show every revision, what it stands on and where it runs; reads no database",
+        "show every revision, what it stands on and where it runs",
         "look:history",
     )
-    show = add(
-        "show", "show what a revision does, from its SQL and the graph; reads no database", "show:show"
-    )
+    show = add("show", "show what a revision does, from its SQL and the graph", "show:show")
     show.add_argument("revision", metavar="REVISION")
     show.add_argument("--write", action="store_true", help="write it into docs/migrations/NNNNNN.md")
-    diagram = add(
-        "diagram", "print a Mermaid diagram: the database's tables, or the revisions", "diagram:diagram"
-    )
+    diagram = add("diagram", "print a Mermaid diagram of the tables or the revisions", "diagram:diagram")
     diagram.add_argument("subject", nargs="?", default="schema", choices=["schema", "revisions"])
 
 
 def _looking(add: _Add) -> None:
     tables = add(
         "tables",
-        "show tables: columns, types, nullability, defaults, constraints, foreign keys",
+        "show tables: columns, types, defaults, constraints, foreign keys",
         "inspect:tables",
     )
     tables.add_argument("tables", nargs="*", metavar="TABLE", help="these alone")
     add("schema", "show relations and indexes, with their sizes", "inspect:schema")
     add("counts", "show the rows and the size of each table", "counts:counts")
-    add("info", "show the server's version, its connections, and the database's size", "server:info")
+    add("info", "show the server's version, connections, and the database's size", "server:info")
     add("health", "say whether the database is reached, and how fast", "server:health")
     add("connect", "open psql on the database", "connect:connect")
 

@@ -19,11 +19,14 @@ from newel.errors import FileMissing, NewelError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if sys.stdout is None:  # `>&-`
+        sys.stdout = io.TextIOWrapper(io.FileIO(os.devnull, "w"))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that it cannot write must not end a run half-way
         sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(negative_targets(sys.argv[1:] if arguments is None else arguments))
     try:
-        return _dispatch(args)
+        code = _dispatch(args)
+        sys.stdout.flush()  # here, where it can still be said that it fails
     except NewelError as error:
         if args.debug or os.environ.get("MIGRATION_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             import traceback
@@ -34,9 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # outside a run, which words it itself
         print("\ninterrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more at its end
+        if not isinstance(error, BrokenPipeError):  # whoever read along may have gone
+            print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
+    return code
 
 
 def _dispatch(args: argparse.Namespace) -> int:

@@ -55,9 +55,9 @@ _DIALECT = "postgresql+psycopg2://"  # SQLAlchemy 2.1 takes postgresql:// for ps
 
 _REFUSED = {
     "retrieve_migrations": "`alembic revision` writes Python revisions, and `alembic check` compares models; here "
-    "the SQL files are the truth.\nWrite sql/migrations/NNNNNN_name.up.sql and its .down.sql, then run  newel stubs",
+    "the SQL files are the truth.\nWrite a revision with  newel generate NAME",
     "nothing": "`alembic merge` has nothing to merge: the mainline is one chain in number order.\nIf two revisions "
-    "took one number, rename the later pair to the next free number and run  newel stubs",
+    "took one number, give the later pair a free number with  newel renumber",
     "do_ensure_version": "newel makes its tables with the first upgrade:  newel up",
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 from small_project import Project
 
 
@@ -184,3 +188,30 @@ def test_server_status_tells_of_a_server_that_was_never_made(project: Project) -
         told = project.newel("server", "status", "--json").json
     assert shown.code == 0, shown.err
     assert told["running"] is False
+
+
+def test_output_that_cannot_be_written_is_an_error_and_no_traceback(project: Project) -> None:
+    for redirected, codes, said in (
+        (">/dev/full", (1,), "cannot write the output"),
+        (">&-", (0,), ""),
+        ("| head -n 1", (0, 1), ""),  # whether the reader goes before the end is a race
+    ):
+        command = f'"{sys.executable}" -m newel.cli.main history --json {redirected}; exit ${{PIPESTATUS[0]}}'
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=project.root,
+            env=project.variables({}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in codes, done.stderr
+        assert said in done.stderr
+        assert not re.search("Traceback|Exception ignored", done.stderr)
+
+
+def test_going_down_makes_no_server_and_no_database(project: Project) -> None:
+    for arguments in (("down",), ("goto", "base")):
+        with project.nothing_changes():
+            refused = project.newel(*arguments, DATABASE_URL=None)
+        assert (refused.code, "has no database yet" in refused.err) == (3, True), refused.err

@@ -29,6 +29,7 @@ import os, pathlib, sys
 from newel.database.embedded import server
 print(server.start(pathlib.Path(sys.argv[1]), os.environ).started)
 """
+pytestmark = pytest.mark.long
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 

@@ -63,6 +63,8 @@ def renumber(root: Path, args: argparse.Namespace) -> None:
     from newel.project.graph import find_revisions
     from newel.project.settings import load_settings
 
+    if not args.revision:
+        raise NewelError("a revision is missing", cure="For make:  make db-migration-renumber VERSION=000005")
     move = moving.find_move(root, args.revision, args.number)
     environments = load_environments(root)
     environments_text = moving.relisted(environments, move)

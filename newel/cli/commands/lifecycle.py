@@ -140,7 +140,7 @@ def _fill(
 def _ask(project: Project, reached: Reached, doomed: Doomed, args: argparse.Namespace) -> None:
     facts = doomed.facts
     holds = f"{count(len(doomed.state.applied), 'revision')} applied, {human_size(facts.size)}"
-    if not args.json and not args.yes:
+    if not args.json and not args.yes and sys.stdin.isatty():
         print(f"newel backup  keeps a copy first; {_backups(project)} stays in any case.")
     what = f"{reached.words} ({project.settings.environment}: {holds}) will be dropped, with all its data"
     confirm(f"{what}{sessions_to_end(facts)}", facts.name, yes=args.yes, as_json=args.json)

@@ -42,7 +42,12 @@ def _run(project: Project, args: argparse.Namespace, command: Command, target: s
     if getattr(args, "sql", False):
         _print_script(project, request)
         return 0
-    reached = reach(project.settings, project.root, os.environ, create=True)
+    reached = reach(
+        project.settings,
+        project.root,
+        os.environ,
+        create=request.command != "downgrade" and request.target != "base",
+    )
     report = Report(project, reached, as_json=args.json)
     try:
         execute(project, request, report)

@@ -30,6 +30,8 @@ def show(project: Project, args: argparse.Namespace) -> None:
     from newel.migrate.plan import find_revision
     from newel.validate.record import record_of
 
+    if not args.revision:
+        raise NewelError("a revision is missing", cure="For make:  make db-migration-show VERSION=000005")
     number = find_revision(project.revisions, args.revision, where="")
     record = record_of(project, next(item for item in project.revisions if item.id == number))
     path = _write(project, record) if args.write else None

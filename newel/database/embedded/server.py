@@ -40,6 +40,7 @@ THROWAWAY_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
+    "autovacuum": "off",
     "max_connections": "50",
 }
 

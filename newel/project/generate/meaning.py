@@ -172,7 +172,7 @@ class Meaning:
         if named:
             return named[0], True
         with_default = [column for column in fit if column.default and not column.name.endswith("_at")]
-        for candidates in (with_default, fit):
+        for candidates in (with_default, [column for column in fit if column.default], fit):
             if candidates:
                 return candidates[0], False
         raise self._no_column("changed")

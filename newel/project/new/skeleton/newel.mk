@@ -1,5 +1,6 @@
 # The targets of newel, one command each. The Makefile that includes this file says what BIN and STAMP are.
-# Variables reach newel through the environment, as they were typed: make would expand a $ in them.
+# Variables reach newel through the environment, as they were typed: make would expand a $ in them. Those from NAME on
+# are taken from make's command line alone: a shell has an ENV or a NAME of its own.
 
 NEWEL = $(BIN)/newel
 
@@ -7,14 +8,14 @@ export MIGRATION_ENV MIGRATION_DEBUG BACKUP_DIR VERSION APPROVE COUNT NAME TYPE 
 override VERSION := $(value VERSION)
 override APPROVE := $(value APPROVE)
 override COUNT := $(value COUNT)
-override NAME := $(value NAME)
-override TYPE := $(value TYPE)
-override ENV := $(value ENV)
-override TO := $(value TO)
-override FILE := $(value FILE)
-override TABLE := $(value TABLE)
-override YES := $(value YES)
-override DIR := $(value DIR)
+override NAME := $(if $(filter command,$(origin NAME)),$(value NAME))
+override TYPE := $(if $(filter command,$(origin TYPE)),$(value TYPE))
+override ENV := $(if $(filter command,$(origin ENV)),$(value ENV))
+override TO := $(if $(filter command,$(origin TO)),$(value TO))
+override FILE := $(if $(filter command,$(origin FILE)),$(value FILE))
+override TABLE := $(if $(filter command,$(origin TABLE)),$(value TABLE))
+override YES := $(if $(filter command,$(origin YES)),$(value YES))
+override DIR := $(if $(filter command,$(origin DIR)),$(value DIR))
 
 .PHONY: db-migrate-up db-migrate-down db-migrate-goto db-migrate-status db-migrate-list db-migration-generate \
 	db-migrate-generate db-migration-renumber db-migration-show db-migration-doc db-migration-deps \
@@ -70,7 +71,7 @@ db-seed-enhanced: $(STAMP) ## the same for ENV=development
 	@$(NEWEL) seed $${ENV:+--env="$$ENV"}
 
 db-clean: $(STAMP) ## empty the service's tables; asks, YES=1 does not
-	@$(NEWEL) clean $${YES:+--yes}
+	@$(NEWEL) clean $(if $(filter 1,$(YES)),--yes)
 
 db-tables: $(STAMP) ## tables with columns, types, constraints and foreign keys; TABLE=users alone
 	@$(NEWEL) tables -- $${TABLE:+"$$TABLE"}
@@ -97,22 +98,22 @@ db-create: $(STAMP) ## create the database, if it is not there
 	@$(NEWEL) create
 
 db-drop: $(STAMP) ## drop the database; asks, YES=1 does not
-	@$(NEWEL) drop $${YES:+--yes}
+	@$(NEWEL) drop $(if $(filter 1,$(YES)),--yes)
 
 db-setup: $(STAMP) ## create the database, apply all revisions, run the seeds
 	@$(NEWEL) setup
 
 db-fresh: $(STAMP) ## drop the database, create it and apply all revisions; asks, YES=1 does not
-	@$(NEWEL) fresh $${YES:+--yes}
+	@$(NEWEL) fresh $(if $(filter 1,$(YES)),--yes)
 
 db-reset-dev: $(STAMP) ## db-fresh and seeds, for development; asks, YES=1 does not
-	@$(NEWEL) reset $${YES:+--yes}
+	@$(NEWEL) reset $(if $(filter 1,$(YES)),--yes)
 
 db-backup: $(STAMP) ## dump the database into BACKUP_DIR
 	@$(NEWEL) backup
 
 db-restore: $(STAMP) ## put backup FILE= in the database's place; asks, YES=1 does not
-	@$(NEWEL) restore $${YES:+--yes} -- "$$FILE"
+	@$(NEWEL) restore $(if $(filter 1,$(YES)),--yes) -- "$$FILE"
 
 db-start: $(STAMP) ## start the embedded server
 	@$(NEWEL) server start
