@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn, Protocol
 
 from newel import __version__
@@ -20,6 +22,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if unknown:  # argparse lists all there are, in one line
+            near = get_close_matches(unknown[1], re.findall(r"\w+", unknown[2]), 1)
+            hint = f"did you mean {near[0]}?" if near else "newel --help lists them."
+            message = f"there is no command `{unknown[1]}`; {hint}"
         self.print_usage(sys.stderr)
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(1)

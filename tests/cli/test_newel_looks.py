@@ -215,3 +215,9 @@ def test_going_down_makes_no_server_and_no_database(project: Project) -> None:
         with project.nothing_changes():
             refused = project.newel(*arguments, DATABASE_URL=None)
         assert (refused.code, "has no database yet" in refused.err) == (3, True), refused.err
+
+
+def test_an_unknown_command_is_refused_with_the_nearest(project: Project) -> None:
+    refused = project.newel("sttus")
+    assert (refused.code, "there is no command `sttus`; did you mean status?" in refused.err) == (1, True)
+    assert "newel --help lists them" in project.newel("xyzzy").err
