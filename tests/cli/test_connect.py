@@ -42,11 +42,12 @@ def recorder(tmp_path: Path) -> tuple[str, Callable[[], Any]]:
     """A folder for the PATH with a psql that writes down how it was started, and a function that reads it."""
     folder, record = tmp_path / "bin", tmp_path / "record.json"
     folder.mkdir()
-    program = folder / "psql"
-    program.write_text(
-        f"#!{sys.executable}\nimport json, os, sys\n"
+    program, script = folder / "psql", tmp_path / "psql.py"
+    script.write_text(
+        "import json, os, sys\n"
         f"json.dump([sys.argv, dict(os.environ)], open({str(record)!r}, 'w'))\nraise SystemExit(7)\n"
     )
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(folder), lambda: json.loads(record.read_text())
 

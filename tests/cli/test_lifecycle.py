@@ -265,8 +265,9 @@ def test_make_refuses_production_with_the_code_of_newel_and_yes_changes_nothing_
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m newel.cli.main "$@"\n')
     program.chmod(0o755)
-    makefile = f"BIN = {program.parent}\nSTAMP =\ninclude {REPOSITORY}/newel/project/new/skeleton/newel.mk\n"
-    project.write("Makefile", makefile)
+    targets = REPOSITORY / "newel" / "project" / "new" / "skeleton" / "newel.mk"
+    project.write("newel.mk", targets.read_bytes())
+    project.write("Makefile", f"BIN = {program.parent}\nSTAMP =\ninclude newel.mk\n")
     project.newel("up", MIGRATION_ENV="production")
     for target in ("db-drop", "db-fresh", "db-reset-dev"):
         done = subprocess.run(
