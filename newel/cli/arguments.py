@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn, Protocol
 
 from newel import __version__
+from newel.errors import NewelError
 
 PROJECT, FOLDER, NOTHING = "project", "folder", "nothing"
 """What a command is handed besides its arguments: the project read for an environment, its folder, or nothing."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with exit code 1 for usage errors: 2 is `file not found` here."""
+    """argparse, which raises NewelError for wrong usage: exit code 1, as 2 is `file not found` here, and --json."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
@@ -27,9 +27,7 @@ class Parser(argparse.ArgumentParser):
             near = get_close_matches(unknown[1], re.findall(r"\w+", unknown[2]), 1)
             hint = f"did you mean {near[0]}?" if near else "newel --help lists them."
             message = f"there is no command `{unknown[1]}`; {hint}"
-        self.print_usage(sys.stderr)
-        print(f"error: {message}", file=sys.stderr)
-        raise SystemExit(1)
+        raise NewelError(message, cure=self.format_usage().strip())
 
 
 class _Add(Protocol):
@@ -156,7 +154,7 @@ def _writing(add: _Add) -> None:
         default="table",
         metavar="TYPE",
         help="the template: table (the default), column, index, data, schema, audit, soft_delete, polymorphic, "
-        "or one of sql/templates",
+        "blank, or one of sql/templates",
     )
     generate.add_argument("--branch", metavar="NAME", help="a revision of this environment alone")
     renumber = add(

@@ -63,7 +63,7 @@ def climb(project: Project) -> None:
 
 
 def test_each_type_has_a_name_here() -> None:
-    assert sorted(NAMES) == types(REPOSITORY)
+    assert sorted([*NAMES, "blank"]) == types(REPOSITORY)
 
 
 @pytest.mark.parametrize("branch", [None, "development"])
@@ -93,6 +93,46 @@ def test_a_generated_pair_passes_validation_applies_and_rolls_back_as_it_is(
     checked = service.newel("validate")
     assert checked.out.endswith("10 revisions: 0 errors, 0 warnings\n"), checked.out
     climb(service)
+
+
+def test_a_blank_pair_has_its_header_alone_and_validation_says_that_it_does_nothing_yet(
+    service: Project,
+) -> None:
+    done = service.newel("generate", "drop_phone_from_users", "--type", "blank")
+    assert done.code == 0, done.err
+    stem = "sql/migrations/000010_drop_phone_from_users"
+    for direction, first in (("up", "Migration"), ("down", "Migration Rollback")):
+        lines = text(service, f"{stem}.{direction}.sql").splitlines()
+        assert lines[0] == f"-- {first}: 000010_drop_phone_from_users"
+        assert all(line.startswith("-- ") or not line for line in lines)
+    checked = service.newel("validate")
+    assert (checked.code, checked.lines[-1]) == (0, "10 revisions: 0 errors, 2 warnings")
+    assert service.newel("up").code == service.newel("down").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("drop_phone_from_users", "column"),
+        ("remove_soft_delete_from_users", "soft_delete"),
+        ("drop_users", "table"),
+        ("delete_invoices", "audit"),
+        ("drop_users_email", "index"),
+        ("rename_reporting_schema", "schema"),
+    ],
+)
+def test_a_name_that_takes_something_away_is_refused_where_the_type_makes_something(
+    service: Project, name: str, kind: str
+) -> None:
+    done = service.newel("generate", name, "--type", kind)
+    assert done.code == 1
+    assert f"`{name}` begins with `{name.partition('_')[0]}`, and type {kind} makes something new" in done.err
+    assert f"newel generate {name} --type blank" in done.err
+    assert not list(service.root.glob("sql/migrations/000010*"))
+
+
+def test_a_data_revision_may_delete(service: Project) -> None:
+    assert service.newel("generate", "delete_user_profiles_data", "--type", "data").code == 0
 
 
 @pytest.mark.parametrize("kind", ["table", "index", "data"])
@@ -226,7 +266,7 @@ def test_scripts_of_others_are_left_alone_and_told(project: Project) -> None:
         (("",), 1, "`` is no name for a revision: lower-case letters, digits and _, a letter first, at most 63"),
         (("a" * 64,), 1, f"newel generate {'a' * 63} --type table"),
         (("add_x", "--type", "tabel"), 1, "there is no type `tabel`; did you mean `table`?"),
-        (("add_x", "--type", "../../../etc"), 1, "there are audit, column, data, index, polymorphic, schema"),
+        (("add_x", "--type", "../../../etc"), 1, "there are audit, blank, column, data, index, polymorphic, schema"),
         (("add_x", "--branch", "developmnt"), 1, "did you mean `development`?"),
         (("add_x", "--branch", ".."), 1, "there is no environment `..`"),
         (("add_first",), 1, "public.first is there already: revision 000001 makes it"),

@@ -18,7 +18,7 @@ from newel.errors import NewelError
 from newel.migrate.plan import plan
 from newel.project import directives
 from newel.project.environments import Environment, Environments, Locking, Policy, load_environments
-from newel.project.generate.meaning import VERBS, Meaning
+from newel.project.generate.meaning import TAKING, VERBS, Meaning
 from newel.project.generate.subject import BEFORE_A_TABLE
 from newel.project.generate.templates import load_template, types
 from newel.project.settings import PARTS, URLS
@@ -254,6 +254,9 @@ def test_the_verbs_and_prepositions_of_a_name_are_those_of_the_file_format(text)
     first, _, table, _ = reading.split("\n- ")[1:]
     assert set(re.findall(r"`(\w+)`", first)) == set(VERBS)
     assert set(BEFORE_A_TABLE) <= set(re.findall(r"`(\w+)`", table))
+    refused = re.search(r"A name that begins with (.*) is refused", part)
+    assert refused
+    assert tuple(re.findall(r"`(\w+)`", refused[1])) == TAKING
 
 
 def test_the_keys_of_a_record_are_documented(text):

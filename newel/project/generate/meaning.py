@@ -18,6 +18,9 @@ from newel.project.tables.objects import Column, Objects, Table
 VERBS = ("add", "create", "make", "introduce", "refactor", "implement", "define", "new", "the")
 """Words that do not count at the beginning of a name."""
 
+TAKING = ("drop", "remove", "delete", "rename")
+"""Words at its beginning that no template fits which makes something."""
+
 _ENDINGS = {
     "table": (("with", "audit", "columns"), ("with", "audit"), ("table",), ("tables",)),
     "schema": (("schema",),),

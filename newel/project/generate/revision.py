@@ -10,12 +10,14 @@ from pathlib import Path
 from newel.errors import NewelError
 from newel.project.environments import PATH, Environments, load_environments
 from newel.project.files import MIGRATIONS, sql_file
-from newel.project.generate.meaning import Meaning
-from newel.project.generate.templates import fill, load_template
+from newel.project.generate.meaning import TAKING, Meaning
+from newel.project.generate.templates import Template, fill, load_template
 from newel.project.graph import Revision, following, load_revisions
 from newel.project.sql.names import is_identifier, nearest_identifier, quoted
 from newel.project.stubs import script_text
 from newel.project.tables.read import can_see, objects_of, read_definitions
+
+_MAKING = ("new_table", "new_schema", "new_column", "index")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def generate(root: Path, name: str, type_name: str, branch: str | None, today: d
     """
     _check_name(name, type_name)
     template = load_template(root, type_name)
+    _check_verb(name, template)
     environments = load_environments(root)
     revisions = load_revisions(root)
     if branch is not None:
@@ -78,6 +81,17 @@ def _check_name(name: str, type_name: str) -> None:
         if near
         else "For example:  newel generate add_user_profiles --type table",
     )
+
+
+def _check_verb(name: str, template: Template) -> None:
+    """Refuse `drop_phone_from_users` where the template would make a column drop_phone."""
+    verb = name.partition("_")[0]
+    if verb in TAKING and any(template.uses(item) for item in _MAKING):
+        raise NewelError(
+            f"`{name}` begins with `{verb}`, and type {template.type} makes something new",
+            cure=f"To write both files yourself, below their headers:  newel generate {name} --type blank\n"
+            f"If that is what the new thing is called:  newel generate add_{name} --type {template.type}",
+        )
 
 
 def _check_branch(environments: Environments, revisions: Sequence[Revision], branch: str) -> None:

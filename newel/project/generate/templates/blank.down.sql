@@ -1,0 +1,4 @@
+-- Migration Rollback: {{number}}_{{name}}
+-- Description: Undo {{name}}
+-- Created: {{date}}
+

@@ -1,0 +1,4 @@
+-- Migration: {{number}}_{{name}}
+-- Description: {{description}}
+-- Created: {{date}}
+
