@@ -15,6 +15,15 @@ from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 APPLICATION_NAME = f"newel {__version__}"
 
+_SECRET_PARAMETER = re.compile(
+    r"((?:password|client_secret|client_key|server_key)\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE
+)
+OWN_NAMES = "SET LOCAL search_path TO pg_catalog, pg_temp"
+"""For newel's own queries, up to the end of the transaction.
+
+Anybody may have put a function or an operator into schema public that fits better than PostgreSQL's own.
+"""
+
 _SQL_PASSWORD = re.compile(
     r"(password\s+)(?:(?:E|U&)?'(?:[^'\\]|''|\\.)*(?:'|\\?$)|\$(\w*)\$.*?(?:\$\2\$|$))",
     re.IGNORECASE | re.DOTALL,
@@ -65,10 +74,13 @@ def describe(params: Mapping[str, str]) -> str:
 
 
 def mask(text: str) -> str:
-    """Blank the password in every URL, `password=` and `PASSWORD '...'` of a text, even if it is cut off there."""
+    """Blank the password in every URL, `password=` and `PASSWORD '...'` of a text, even if it is cut off there.
+
+    libpq's other secrets are blanked like `password=`.
+    """
     text = re.sub(r"(\w+://(?!USER:PASSWORD@)[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
     text = _SQL_PASSWORD.sub(r"\1***", text)
-    return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1***", text, flags=re.IGNORECASE)
+    return _SECRET_PARAMETER.sub(r"\1***", text)
 
 
 def quote_identifier(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from newel.database.connection import quote_identifier, server_refusal, session_sql
+from newel.database.connection import OWN_NAMES, quote_identifier, server_refusal, session_sql
 from newel.database.lock import migration_lock
 from newel.errors import NewelError, PermissionDenied
 from newel.migrate.execute.retry import LOCK_NOT_AVAILABLE
@@ -40,9 +40,6 @@ SELECT n.nspname::text, c.relname::text, c.relkind::text
        WHEN 'r' THEN NOT c.relispartition OR foreign_one
        ELSE c.relkind IN ('f', 'v', 'm') END
  ORDER BY 1, 2"""
-
-_OWN_NAMES = "SET LOCAL search_path TO pg_catalog, pg_temp"
-"""Anybody may have put a function or an operator into schema public that fits better than PostgreSQL's own."""
 
 _PATIENCE = "SET LOCAL statement_timeout TO '2s'"
 """How long rows are counted that the planner knows nothing of."""
@@ -94,7 +91,7 @@ def look_at_tables(project: Project, connection: Connection) -> Contents:
     try:
         check_window(project.environment, connection)
         with connection.cursor() as cursor:
-            cursor.execute(_OWN_NAMES)
+            cursor.execute(OWN_NAMES)
             found = _relations(cursor)
             cursor.execute(_PATIENCE)
             tables = tuple(_with_rows(cursor, table) for table in found.tables)
@@ -122,7 +119,7 @@ def empty_tables(
         ):
             check_used(project, look(connection))
             check_window(project.environment, connection)
-            cursor.execute(_OWN_NAMES)
+            cursor.execute(OWN_NAMES)
             now = _relations(cursor).tables
             if [str(table) for table in now] != [str(table) for table in seen.tables]:
                 raise NewelError(

@@ -25,6 +25,8 @@ def test_a_failing_command_never_prints_the_password(project: Project, debug: bo
         f"postgresql+psycopg2://app:{SECRET}@localhost:1/service",
         f"postgresql://app@localhost:1/service?password={SECRET}",
         f"host=localhost port=1 user=app password='{SECRET}'",
+        f"host=localhost port=1 user=app oauth_client_secret={SECRET}",
+        f"postgresql://app@localhost:1/service?scram_client_key={SECRET}",
         f"mysql://app:{SECRET}@localhost/service",
         f"postgresql://app:{SECRET}%zz@localhost/service",
     ):

@@ -146,6 +146,28 @@ def test_what_is_not_there_gives_no_estimate(cursor_at_work) -> None:
     assert estimate(cursor_at_work, absent, count=True) == []
 
 
+def test_a_function_of_the_search_path_that_fits_better_than_postgresqls_own_is_not_called(cursor) -> None:
+    cursor.execute("""
+        CREATE TABLE t (i int); INSERT INTO t VALUES (1); CREATE TABLE called ();
+        CREATE FUNCTION format(text, name, name) RETURNS text LANGUAGE sql AS
+            $$ INSERT INTO called DEFAULT VALUES; SELECT 'other' $$;
+    """)
+    cursor.execute("SHOW search_path")
+    before = cursor.fetchone()
+    [found] = estimate(cursor, [every("t")], count=True)
+    assert str(found) == "t: 1 row"
+    cursor.execute("SELECT count(*) FROM called")
+    assert cursor.fetchone() == (0,)
+    cursor.execute("SHOW search_path")
+    assert cursor.fetchone() == before
+
+
+def test_the_first_table_of_a_name_is_meant_even_if_it_lacks_the_column(cursor) -> None:
+    cursor.execute("CREATE SCHEMA one; CREATE TABLE one.t (); CREATE TABLE t (i int)")
+    cursor.execute("SET search_path TO one, public")
+    assert estimate(cursor, [some("t", "i")], count=False) == []
+
+
 def test_names_resolve_by_the_search_path_and_odd_ones_are_quoted(cursor, lost) -> None:
     cursor.execute("""
         CREATE SCHEMA one; CREATE SCHEMA two; CREATE TABLE one.t (); CREATE TABLE two.t ();

@@ -20,8 +20,8 @@ from newel.database.connection import APPLICATION_NAME, mask
 from newel.database.embedded import binaries
 from newel.errors import FileMissing, Interrupted, NewelError
 
-SECRETS = ("password", "sslpassword")
-"""libpq's parameters that no command line may hold."""
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+"""libpq's parameters that no command line may hold; the last three are new in version 18."""
 OF_THIS_SESSION = ("application_name", "connect_timeout", "client_encoding")
 """Those that say nothing about where the database is."""
 _LAST_LINES = 8

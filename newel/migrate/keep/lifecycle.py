@@ -11,6 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from newel.database.administer import databases
 from newel.database.administer.databases import MAINTENANCE, maintenance
 from newel.database.administer.facts import Facts, find_database
+from newel.database.connection import OWN_NAMES
 from newel.database.journal.state import DatabaseState
 from newel.database.lock import migration_lock
 from newel.database.reach import Reached
@@ -99,7 +100,7 @@ def _check_ours(project: Project, state: DatabaseState, connection: Connection) 
     if state.environment is not None:
         return
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL search_path TO pg_catalog, pg_temp")
+        cursor.execute(OWN_NAMES)
         cursor.execute(_HOLDS_SOMETHING)
         [holds] = cursor.fetchone()
     connection.rollback()
@@ -150,7 +151,7 @@ def drop(project: Project, reached: Reached, doomed: Doomed) -> None:
 
 def _check_same(connection: Connection, facts: Facts) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL search_path TO pg_catalog, pg_temp")
+        cursor.execute(OWN_NAMES)
         cursor.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
         [oid] = cursor.fetchone()
     connection.rollback()

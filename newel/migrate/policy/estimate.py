@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,17 +42,37 @@ class Estimate:
 def estimate(cursor: Any, losses: Sequence[Loss], *, count: bool) -> list[Estimate]:
     """Return how much each loss takes of what is there: by the planner's statistics, or counted.
 
-    Names are resolved by the session's search_path. What is not there gives no estimate, and two losses of one table
-    or column give one. Neither a missing permission nor a timeout fails; the estimate then says so. Raises
-    ConnectionFailed if the connection is lost.
+    Names are resolved by the session's search_path, and the server is asked under another, since anybody may have put
+    into one of its schemas a function that fits better than PostgreSQL's own. What is not there gives no estimate, and
+    two losses of one table or column give one. Neither a missing permission nor a timeout fails; the estimate then says
+    so. Raises ConnectionFailed if the connection is lost.
     """
     found: dict[tuple[int, str | None], tuple[_Target, Loss]] = {}
-    for loss in losses:
-        for target in _targets(cursor, loss):
-            named = replace(loss, table=target.name) if loss.table.endswith(".*") else loss
-            key = (target.oid, target.column)
-            found[key] = (target, both(found[key][1], named) if key in found else named)
-    return [_estimate(cursor, target, loss, count) for target, loss in found.values()]
+    with _own_names(cursor) as schemas:
+        for loss in losses:
+            for target in _targets(cursor, loss, schemas):
+                named = replace(loss, table=target.name) if loss.table.endswith(".*") else loss
+                key = (target.oid, target.column)
+                found[key] = (target, both(found[key][1], named) if key in found else named)
+        return [_estimate(cursor, target, loss, count) for target, loss in found.values()]
+
+
+@contextmanager
+def _own_names(cursor: Any) -> Iterator[list[str]]:
+    """Take the session's search_path away for a while, and hand on the schemas that it led to.
+
+    With SET and not SET LOCAL: a connection that is handed over may be in autocommit mode.
+    """
+    cursor.execute(
+        "SELECT pg_catalog.current_schemas(true)::pg_catalog.text[], pg_catalog.current_setting('search_path')"
+    )
+    schemas, search_path = cursor.fetchone()
+    cursor.execute("SET search_path TO pg_catalog, pg_temp")
+    try:
+        yield schemas
+    finally:
+        with suppress(psycopg2.Error):  # a lost connection, or a transaction that only a rollback ends
+            cursor.execute("SELECT pg_catalog.set_config('search_path', %s, false)", (search_path,))
 
 
 @dataclass(frozen=True)
@@ -84,8 +105,10 @@ LEFT JOIN pg_attribute a
 WHERE c.relkind IN ('r', 'p', 'm', 'f', 'v') AND (attribute IS NULL OR a.attnum IS NOT NULL) AND
 """
 _ONE = """
-    c.relname = part[cardinality(part)] AND
-    CASE cardinality(part) WHEN 1 THEN pg_table_is_visible(c.oid) ELSE n.nspname = part[1] END
+    c.oid = (SELECT r.oid FROM pg_class r JOIN pg_namespace s ON s.oid = r.relnamespace
+              WHERE r.relname = part[cardinality(part)]
+                AND CASE cardinality(part) WHEN 1 THEN s.nspname = ANY (%(schemas)s) ELSE s.nspname = part[1] END
+              ORDER BY array_position(%(schemas)s, s.nspname::text) LIMIT 1)
 """
 _SCHEMA = """
     n.nspname = part[1] AND c.relkind IN ('r', 'p', 'm') AND NOT EXISTS (
@@ -121,10 +144,10 @@ FROM part
 """
 
 
-def _targets(cursor: Any, loss: Loss) -> list[_Target]:
+def _targets(cursor: Any, loss: Loss, schemas: list[str]) -> list[_Target]:
     schema = loss.table.removesuffix(".*")
     query = _TARGETS + (_ONE if schema == loss.table else _SCHEMA)
-    cursor.execute(query, {"table": schema, "column": loss.column})
+    cursor.execute(query, {"table": schema, "column": loss.column, "schemas": schemas})
     return [_Target(*row) for row in cursor.fetchall()]
 
 
