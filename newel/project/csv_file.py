@@ -91,6 +91,12 @@ def fields(path: str, line: int, record: bytes) -> list[str]:
         at = field.end()
 
 
+def record_excerpt(line: int, record: bytes) -> str:
+    """Return the first line of a record, with its number, as an error shows it."""
+    before = b"\n" * (line - 1)
+    return excerpt(before + record, len(before))
+
+
 def _counted(lines: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
     done = told = 0
     for line in lines:

@@ -273,6 +273,7 @@ def test_a_row_that_the_table_does_not_take_is_named_with_its_line(
     said = refused(app)
     assert f"sql/seeds/base/users.csv:{line}: " in said
     assert what in said
+    assert f"\n{line:>6} | {text.splitlines()[line - 1]}\n" in said
     assert "users.csv was rolled back whole." in said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from newel.migrate.execute.runner import kind_of_refusal, server_words
 from newel.migrate.execute.stop import raise_pending
 from newel.migrate.seed.tally import EXPLAIN, skipped_rows
 from newel.migrate.seed.target import Column, Target
-from newel.project.csv_file import BOM, Advance, CsvFile, records
+from newel.project.csv_file import BOM, Advance, CsvFile, record_excerpt, records
 
 _ROWS = "pg_temp.newel_seed"
 _COPY_CONTEXT = re.compile(r"COPY newel_seed, line (\d+)(?:, column (.*))?", re.DOTALL)
@@ -88,11 +89,9 @@ def _copy_error(root: Path, file: CsvFile, error: psycopg2.Error) -> NewelError:
     if found is None:
         return kind_of_refusal(error)(server_words(error), where=Location(file.path))
     last = int(found[1])
-    line = next(
-        (first for first, record in records(root, file.path) if last <= first + record.count(b"\n")), last
-    )
+    fit = (item for item in records(root, file.path) if last <= item[0] + item[1].count(b"\n"))
     what = f"{error.diag.message_primary} ({error.pgcode})" + (f"\ncolumn {found[2]}" if found[2] else "")
-    return kind_of_refusal(error)(what, where=Location(file.path, line))
+    return kind_of_refusal(error)(what, **_place(file, next(fit, None)))
 
 
 def _check_key(cursor: Any, root: Path, file: CsvFile, target: Target, number: str) -> None:
@@ -105,7 +104,7 @@ def _check_key(cursor: Any, root: Path, file: CsvFile, target: Target, number: s
     if row is not None:
         raise NewelError(
             f"{words} is the key by which a row is found again, and is empty here",
-            where=Location(file.path, _line(root, file, row)),
+            **_place(file, _record(root, file, row)),
         )
     cursor.execute(
         f"SELECT pg_catalog.array_agg({number} ORDER BY {number}) FROM {_ROWS} GROUP BY {', '.join(key)} "
@@ -113,10 +112,11 @@ def _check_key(cursor: Any, root: Path, file: CsvFile, target: Target, number: s
     )
     twice = cursor.fetchone()
     if twice is not None:
-        first, second = (_line(root, file, row) for row in twice[0][:2])
+        first, second = (_record(root, file, row) for row in twice[0][:2])
+        other = f"in line {first[0]}" if first else "in another line"
         raise NewelError(
-            f"{words} has the same value as in line {first}, and is the key by which a row is found again",
-            where=Location(file.path, second),
+            f"{words} has the same value as {other}, and is the key by which a row is found again",
+            **_place(file, second),
         )
 
 
@@ -153,7 +153,7 @@ def _row_error(
 ) -> NewelError:
     """Name the line of the row that the server refuses: it says none, so smaller and smaller parts are tried."""
     kind = kind_of_refusal(error)
-    line = None
+    record = None
     if kind is NewelError and error.pgcode not in _OF_THE_MOMENT:
         cursor.execute("ROLLBACK TO SAVEPOINT newel_seed")
         try:
@@ -163,8 +163,8 @@ def _row_error(
             if kind_of_refusal(other) is ConnectionFailed:
                 return ConnectionFailed(server_words(other), where=Location(file.path))
             row = None
-        line = None if row is None else _line(root, file, row)
-    return kind(server_words(error), where=Location(file.path, line))
+        record = None if row is None else _record(root, file, row)
+    return kind(server_words(error), **_place(file, record))
 
 
 def _refused_row(cursor: Any, target: Target, number: str, error: psycopg2.Error) -> int | None:
@@ -193,12 +193,16 @@ def _fault(error: psycopg2.Error) -> tuple[str | None, ...]:
     return error.pgcode, error.diag.table_name, error.diag.constraint_name, error.diag.column_name
 
 
-def _line(root: Path, file: CsvFile, row: int) -> int | None:
-    """Return the line of a row, counted from 1 behind the header: quoted fields may hold line ends."""
-    for number, (line, _) in enumerate(records(root, file.path)):
-        if number == row:
-            return line
-    return None
+def _record(root: Path, file: CsvFile, row: int) -> tuple[int, bytes] | None:
+    """Return a row, counted from 1 behind the header, with its first line: quoted fields may hold line ends."""
+    return next(islice(records(root, file.path), row, None), None)
+
+
+def _place(file: CsvFile, record: tuple[int, bytes] | None) -> dict[str, Any]:
+    """Return where an error is, with the row itself; the file alone if the row is not known."""
+    if record is None:
+        return {"where": Location(file.path)}
+    return {"where": Location(file.path, record[0]), "excerpt": record_excerpt(*record)}
 
 
 def _move_sequence(cursor: Any, column: Column, sequence: str) -> None:
@@ -206,7 +210,7 @@ def _move_sequence(cursor: Any, column: Column, sequence: str) -> None:
     name = quote_identifier(column.name)
     cursor.execute(
         "SELECT seqincrement > 0, seqmin, seqmax FROM pg_catalog.pg_sequence "
-        "WHERE seqrelid = pg_catalog.to_regclass(%s)",
+        "WHERE seqrelid = pg_catalog.to_regclass(%s)::pg_catalog.oid",
         (sequence,),
     )
     up, least, greatest = cursor.fetchone()
@@ -215,7 +219,7 @@ def _move_sequence(cursor: Any, column: Column, sequence: str) -> None:
     [last] = cursor.fetchone()
     if last is not None and least <= last <= greatest:
         cursor.execute(
-            f"SELECT pg_catalog.setval(%s::regclass, %s) FROM {sequence.replace('%', '%%')} "
+            f"SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s) FROM {sequence.replace('%', '%%')} "
             f"WHERE last_value {sign} %s OR (NOT is_called AND last_value = %s)",
             (sequence, last, last, last),
         )

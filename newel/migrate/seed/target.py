@@ -25,16 +25,17 @@ _COLUMNS = """
 SELECT attname::text, pg_catalog.format_type(atttypid, atttypmod), attgenerated <> '', attidentity = 'a',
        pg_catalog.pg_get_serial_sequence(%s, attname::text)
   FROM pg_catalog.pg_attribute
- WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+ WHERE attrelid = %s::pg_catalog.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 
-# A deferrable constraint, a partial index and one on an expression cannot be what ON CONFLICT goes by.
+# What ON CONFLICT cannot go by: a constraint that is deferrable or WITHOUT OVERLAPS, a partial index, an expression.
 _KEYS = """
 SELECT ARRAY(SELECT a.attname::text
                FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
               WHERE k.place <= i.indnkeyatts ORDER BY k.place)
   FROM pg_catalog.pg_index i
- WHERE i.indrelid = %s AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+ WHERE i.indrelid = %s::pg_catalog.oid AND i.indisunique AND NOT i.indisexclusion AND i.indimmediate AND i.indisvalid
+   AND i.indpred IS NULL
    AND i.indexprs IS NULL
  ORDER BY i.indisprimary DESC, i.indexrelid"""
 
