@@ -8,10 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
+import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.administer import databases
 from newel.database.administer.databases import derived_name, maintenance
@@ -21,7 +24,7 @@ from newel.database.backup.archive import read_archive, read_roles, tools_for
 from newel.database.backup.dump import checksum_file, dump
 from newel.database.backup.tools import newest_tools
 from newel.database.connection import connect
-from newel.errors import NewelError
+from newel.errors import ConnectionFailed, NewelError
 
 few = settings(max_examples=15, deadline=None)
 
@@ -150,6 +153,75 @@ def test_a_failed_second_rename_leaves_the_first_undone(database, server) -> Non
             swap(params, present, "no_such_copy", f"{database.name}_kept", ours, ours.close)
         assert find_database(connection, database.name) == replace(present, sessions=())
     database.connect()
+
+
+class LostBehindCommit(Connection):
+    """A connection that is lost between COMMIT and its answer."""
+
+    def commit(self) -> None:
+        super().commit()
+        self.close()
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+
+class LostBeforeCommit(LostBehindCommit):
+    """One that is lost a moment sooner."""
+
+    def commit(self) -> None:
+        self.rollback()
+        super().commit()
+
+
+@pytest.mark.parametrize("kind", [LostBehindCommit, LostBeforeCommit])
+def test_where_the_connection_is_lost_in_commit_the_server_says_whether_it_was_done(
+    database, new_database, server, kind: type[Connection]
+) -> None:
+    params, copy, kept = server.params(database.name), new_database(), f"{database.name}_kept"
+    ours = database.connect()
+    with maintenance(params) as connection:
+        present = find_database(connection, database.name)
+        assert present
+        lossy = {**params, "connection_factory": kind}
+        if kind is LostBeforeCommit:
+            with pytest.raises(ConnectionFailed, match="cannot rename the database"):
+                swap(lossy, present, copy.name, kept, ours, ours.close)
+        else:
+            swap(lossy, present, copy.name, kept, ours, ours.close)
+        names = databases.existing_names(connection)
+        assert (kept in names, copy.name in names) == (
+            (False, True) if kind is LostBeforeCommit else (True, False)
+        )
+        databases.drop(connection, kept, end_sessions=True)
+
+
+def test_a_server_that_is_gone_leaves_it_open_whether_the_swap_was_done(
+    database, new_database, server, monkeypatch
+) -> None:
+    params, copy = server.params(database.name), new_database()
+    ours = database.connect()
+    with maintenance(params) as connection:
+        present = find_database(connection, database.name)
+        assert present
+
+        def gone(_: object) -> NoReturn:
+            raise ConnectionFailed("no answer")
+
+        class Gone(LostBehindCommit):
+            def commit(self) -> None:
+                monkeypatch.setattr("newel.database.administer.swap.maintenance", gone)
+                super().commit()
+
+        with pytest.raises(ConnectionFailed, match="whether it was is not known: no answer") as raised:
+            swap(
+                {**params, "connection_factory": Gone},
+                present,
+                copy.name,
+                f"{database.name}_kept",
+                ours,
+                ours.close,
+            )
+        assert f"a database {database.name}_kept" in str(raised.value.cure)
+        databases.drop(connection, f"{database.name}_kept", end_sessions=True)
 
 
 def test_a_session_that_comes_back_at_once_does_not_stop_the_swap(database, new_database, server) -> None:

@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from newel.database.administer.databases import maintenance, rename_command
 from newel.database.administer.facts import Facts, refusal
-from newel.errors import PermissionDenied
+from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 _TRIES = 6
 _BETWEEN_LOOKS = 0.02
@@ -46,6 +46,7 @@ def swap(
     `ours` is our own session on it, which goes last: `let_go` closes it.
 
     Raises PermissionDenied if sessions may not be ended, NewelError if the server refuses; both stay as they were then.
+    Where the connection is lost, the server is asked what has become of it; ConnectionFailed if it does not answer.
     """
     with maintenance(params) as renaming, maintenance(params) as ending:
         renaming.autocommit = False
@@ -59,10 +60,26 @@ def swap(
             except psycopg2.Error as error:
                 with suppress(psycopg2.Error):
                     renaming.rollback()
+                if renaming.closed and _is_done(params, present, kept):
+                    return
                 if error.pgcode != "55006" or tried == _TRIES or "prepared" in str(error.diag.message_detail):
                     raise refusal(error, f"cannot rename the database {present.name}", renaming) from error
             else:
                 return
+
+
+def _is_done(params: Mapping[str, str], present: Facts, kept: str) -> bool:
+    """Say whether the renaming was committed: the connection may have been lost between COMMIT and its answer."""
+    try:
+        with maintenance(params) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT FROM pg_database WHERE oid = %s AND datname = %s", (present.oid, kept))
+            return bool(cursor.rowcount)
+    except NewelError as error:
+        raise ConnectionFailed(
+            f"the server was lost while {present.name} was given away, and whether it was is not known: {error.what}",
+            cure=f"Look once it answers. If there is a database {kept}, that is the former one, and {present.name} is "
+            "the new.",
+        ) from error
 
 
 def _rename_present(
