@@ -23,16 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = io.TextIOWrapper(io.FileIO(os.devnull, "w"))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that it cannot write must not end a run half-way
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = parser().parse_args(negative_targets(sys.argv[1:] if arguments is None else arguments))
+    given = negative_targets(sys.argv[1:] if arguments is None else arguments)
     try:
+        args = parser().parse_args(given)
         code = _dispatch(args)
         sys.stdout.flush()  # here, where it can still be said that it fails
     except NewelError as error:
-        if args.debug or os.environ.get("MIGRATION_DEBUG", "").lower() in ("1", "true", "yes", "on"):
+        if "--debug" in given or os.environ.get("MIGRATION_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             import traceback
 
             traceback.print_exc()
-        _print_error(error, as_json=args.json)
+        _print_error(error, as_json="--json" in given)
         return error.exit_code
     except KeyboardInterrupt:  # outside a run, which words it itself
         print("\ninterrupted", file=sys.stderr)
