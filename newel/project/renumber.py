@@ -111,8 +111,10 @@ def relisted(environments: Environments, move: Move) -> bytes | None:
     return text if text != environments.text else None
 
 
-def carry_out(root: Path, move: Move, environments_text: bytes | None) -> list[str]:
+def carry_out(root: Path, move: Move, environments_text: bytes | None, page: str | None) -> list[str]:
     """Move the pair, its number in the header lines too, and change environments.json; return the paths changed.
+
+    `page` is what newel show has written about it under the old number; it goes.
 
     The new files are there before the old ones go; a failure leaves the old ones alone. Raises NewelError and
     PermissionDenied for what the file system refuses.
@@ -131,7 +133,7 @@ def carry_out(root: Path, move: Move, environments_text: bytes | None) -> list[s
         if environments_text is not None:
             path = PATH
             _replace(root / PATH, environments_text)
-        for path in move.paths:
+        for path in (*([page] if page else []), *move.paths):
             (root / path).unlink()
     except OSError as error:
         if all((root / old).exists() for old in move.paths):

@@ -57,8 +57,8 @@ def generate(root: Path, args: argparse.Namespace) -> None:
 def renumber(root: Path, args: argparse.Namespace) -> None:
     """Move a revision's files and script to another number, unless the environment's database has it."""
     from newel.migrate.renumber import check_move
+    from newel.project import pages, stubs
     from newel.project import renumber as moving
-    from newel.project import stubs
     from newel.project.environments import load_environments
     from newel.project.graph import find_revisions
     from newel.project.settings import load_settings
@@ -74,9 +74,11 @@ def renumber(root: Path, args: argparse.Namespace) -> None:
     if state is not None:
         after = [item for item in moving.revisions_after(root, move) if environment.lists(item)]
         check_move(move, after, state, settings.environment)
-    changed = moving.carry_out(root, move, environments_text)
+    page = pages.find_page(root, move.pair.number, move.pair.slug)
+    changed = moving.carry_out(root, move, environments_text, page)
     revisions, problems = find_revisions(root)
     written, removed = ([], []) if problems else stubs.write(root, revisions)
+    removed = [*removed, *([page] if page else [])]
     others = [name for name in environments.by_name if name != settings.environment]
     if args.json:
         print_json(
@@ -108,7 +110,10 @@ def renumber(root: Path, args: argparse.Namespace) -> None:
         print(f"Not asked: {', '.join(others)}. What is applied there keeps its number.")
     if problems:
         print(f"note: the scripts were not written, since {problems[0]}")
-    print(f"Next:  git add --all {' '.join(_FOLDERS)} && newel validate")
+    if page:
+        print(f"note: a page for the new number is written by  newel show {move.number} --write")
+    folders = [*_FOLDERS, *([pages.FOLDER] if page else [])]
+    print(f"Next:  git add --all {' '.join(folders)} && newel validate")
 
 
 def _ask(root: Path, settings: Settings) -> tuple[DatabaseState | None, str | None]:

@@ -11,16 +11,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from newel.cli.terminal import coloured, count, print_json
-from newel.errors import Location, NewelError
+from newel.errors import NewelError
+from newel.project.pages import MARK, title, write_page
 from newel.project.project import Project
 
 if TYPE_CHECKING:
     from newel.validate.record import Finding, RevisionRecord
 
-PAGES = "docs/migrations"
-"""Where `--write` puts a revision's page, relative to the project's root."""
-
-_MARK = "Derived from the SQL files and the graph by"
 _WIDTH = 100
 _LABEL = 14
 
@@ -34,7 +31,7 @@ def show(project: Project, args: argparse.Namespace) -> None:
         raise NewelError("a revision is missing", cure="For make:  make db-migration-show VERSION=000005")
     number = find_revision(project.revisions, args.revision, where="")
     record = record_of(project, next(item for item in project.revisions if item.id == number))
-    path = _write(project, record) if args.write else None
+    path = write_page(project.root, record.revision, page(record)) if args.write else None
     if args.json:
         print_json(asdict(record) | ({"written": path} if path else {}))
     elif path:
@@ -67,32 +64,13 @@ def page(record: RevisionRecord) -> str:
     """Return the record as a page in Markdown; the same record gives the same text."""
     command = f"newel show {record.revision} --write"
     parts = [
-        f"# {record.revision}_{record.slug}",
+        title(record.revision, record.slug),
         _text(record.description),
-        f"{_MARK} `{command}`. Do not edit.",
+        f"{MARK} `{command}`. Do not edit.",
     ]
     for label, items in _entries(record):
         parts += [f"## {label.capitalize()}", "\n".join(f"- {_text(item)}" for item in items)]
     return "\n\n".join(parts) + "\n"
-
-
-def _write(project: Project, record: RevisionRecord) -> str:
-    from newel.project.write import unwritable
-
-    path = f"{PAGES}/{record.revision}.md"
-    file = project.root / path
-    try:
-        if file.exists() and _MARK not in file.read_text(encoding="utf-8", errors="replace"):
-            raise NewelError(
-                "is there already and was not written by newel show, so it is left alone",
-                where=Location(path),
-                cure=f"Rename it, then:  newel show {record.revision} --write",
-            )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(page(record), encoding="utf-8")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return path
 
 
 def _entries(record: RevisionRecord) -> Iterator[tuple[str, Sequence[str]]]:
