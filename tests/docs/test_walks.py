@@ -16,6 +16,7 @@ def test_a_page_can_be_followed_word_by_word(project_copy: ProjectCopy, project_
     assert walk(text, project_copy.root, project_copy.environ) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["docs/reference.md", "docs/environments.md"])
 def test_the_commands_of_a_page_run_in_an_activated_environment(
     project_copy: ProjectCopy, project_root: Path, page: str

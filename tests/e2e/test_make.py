@@ -23,6 +23,7 @@ def make(project_copy: ProjectCopy) -> Make:
     return project_copy.make
 
 
+@pytest.mark.long
 def test_make_db_migrate_up_gives_a_running_server_with_every_revision_applied(
     make: Make, project_root: Path
 ):
@@ -69,6 +70,7 @@ def test_a_variable_is_passed_through_the_environment_and_never_pasted_into_a_re
     assert not (tmp_path / "pasted").exists()
 
 
+@pytest.mark.long
 def test_make_test_runs_the_suite(make: Make):
     done = make(
         "test", PYTEST_ADDOPTS="tests/stairs/test_stairway.py tests/migrate/test_plan.py -p no:cacheprovider"
@@ -101,6 +103,7 @@ def test_a_python_without_ensurepip_is_named_with_its_cure(make: Make, tmp_path:
     assert "apt-get install python3-venv" in done.stderr
 
 
+@pytest.mark.long
 def test_approvals_reach_newel_through_the_environment_alone(
     make: Make, project_copy: ProjectCopy, tmp_path: Path
 ):
