@@ -440,6 +440,19 @@ def test_a_restore_that_fails_half_way_leaves_the_database_as_it_was(
     assert told.json["error"]["exit_code"] == 1
 
 
+def test_a_file_that_changes_once_it_was_looked_at_is_not_put_in_place(
+    project: Project, made: Path, administrator: Any, tmp_path: Path
+) -> None:
+    tools = stand_in(
+        tmp_path / "tools", project, '"$REAL" "$@"; for file; do :; done; printf x >> "$file"; exit 0'
+    )
+    before = databases(administrator)
+    done = project.newel("restore", str(made), "--yes", **tools)
+    assert (done.code, f"{made} has changed since it was looked at" in done.err) == (1, True), done.err
+    assert databases(administrator) == before
+    assert project.rows("SELECT count(*) FROM later") == [(0,)]
+
+
 @pytest.mark.parametrize(
     ("restoring", "code", "words"),
     [

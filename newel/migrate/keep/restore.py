@@ -16,6 +16,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from newel.database.administer import databases
 from newel.database.administer.databases import maintenance
 from newel.database.administer.swap import swap
+from newel.database.backup.archive import Archive
+from newel.database.backup.dump import sha256_of
 from newel.database.backup.tools import (
     CONNECTION_LOST,
     Failures,
@@ -31,6 +33,7 @@ from newel.migrate.execute.stop import held_back, interrupted, stoppable
 from newel.migrate.keep.candidate import Restoration, check_nobody_runs
 from newel.migrate.request import look
 from newel.migrate.state import check_consistent, check_version_rows, known_revisions
+from newel.project.files import unreadable
 from newel.project.project import Project
 
 Say = Callable[[str], None]
@@ -127,6 +130,7 @@ def _restore(
             made = True
         say(f"Restoring into {copy} ...")
         _run_pg_restore(asked, {**params, "dbname": copy}, environ, restoring)
+        _check_same(asked.archive)
         with closing(connect({**params, "dbname": copy})) as connection:
             state = look(connection)
             notes = _check_copy(project, asked, state)
@@ -188,6 +192,19 @@ def _run_pg_restore(
     )
     if ended.code and not (lacks_timeout and only_that):
         raise ended.failure(f"the restore of {asked.archive.path} failed, {_AS_IT_WAS}", _FAILURES)
+
+
+def _check_same(archive: Archive) -> None:
+    """Refuse a file that somebody has written since it was checked: what was restored may be something else."""
+    try:
+        same = sha256_of(archive.path) == archive.sha256
+    except OSError as error:
+        raise unreadable(str(archive.path), error) from error
+    if not same:
+        raise NewelError(
+            f"{archive.path} has changed since it was looked at, so what was restored is not what was checked",
+            cure="Nothing was changed. Run the same command again once nobody writes the file.",
+        )
 
 
 def _check_copy(project: Project, asked: Restoration, state: DatabaseState) -> tuple[str, ...]:
