@@ -22,7 +22,9 @@ from newel.testing import Database
 
 REPOSITORY = Path(__file__).parents[2]
 STEERING = ("MIGRATION_", "DATABASE_", "PG", "NEWEL_", "ALEMBIC_")
-"""Variables that steer the commands begin with one of these; none is inherited."""
+"""Variables that steer the commands begin with one of these; of them PROGRAMS alone is inherited."""
+PROGRAMS = "NEWEL_PG_BIN"
+"""The PostgreSQL that the suite runs on, whose pg_dump and throwaway servers the commands take as well."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ class Project:
 
     def variables(self, changes: Mapping[str, str | None]) -> dict[str, str]:
         """The environment variables of a command."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name == PROGRAMS or not name.startswith(STEERING)
+        }
         wanted: dict[str, str | None] = {
             **inherited,
             "PYTHONPATH": str(REPOSITORY),

@@ -83,7 +83,7 @@ def test_the_password_is_in_psqls_environment_and_not_among_its_arguments(
 ) -> None:
     made = role("s3cr@t")
     folder, record = recorder
-    done = connect(project, "", DATABASE_URL=made.url(), PATH=folder)
+    done = connect(project, "", DATABASE_URL=made.url(), PATH=folder, NEWEL_PG_BIN=None)
     assert done.code == 7
     arguments, environ = record()
     assert environ["PGPASSWORD"] == "s3cr@t"
@@ -106,7 +106,7 @@ def test_json_says_how_the_database_is_reached_and_starts_nothing(
     made = role("s3cr@t")
     folder, _ = recorder
     with project.nothing_changes():
-        told = connect(project, "", "--json", DATABASE_URL=made.url(), PATH=folder)
+        told = connect(project, "", "--json", DATABASE_URL=made.url(), PATH=folder, NEWEL_PG_BIN=None)
     assert told.code == 0, told.err
     assert told.json["parameters"]["user"] == made.name
     assert told.json["psql"] == f"{folder}/psql"
@@ -119,8 +119,8 @@ def test_without_a_password_at_hand_psql_asks_for_it(
     made = role("s3cr@t")
     folder, _ = recorder
     url = made.url().replace(":s3cr%40t@", "@")
-    assert connect(project, "", DATABASE_URL=url, PATH=folder).code == 7
-    refused = connect(project, "", DATABASE_URL=made.url(password="another"), PATH=folder)
+    assert connect(project, "", DATABASE_URL=url, PATH=folder, NEWEL_PG_BIN=None).code == 7
+    refused = connect(project, "", DATABASE_URL=made.url(password="another"), PATH=folder, NEWEL_PG_BIN=None)
     assert refused.code == 4
     assert "password authentication failed" in refused.err
 
@@ -134,7 +134,7 @@ def test_a_note_says_whose_database_it_is_before_psql_begins(project: Project) -
 
 def test_without_psql_newel_says_how_to_get_it(project: Project, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr("newel.database.embedded.binaries.candidates", lambda _: iter(()))
-    refused = project.newel("connect", PATH=str(tmp_path))
+    refused = project.newel("connect", PATH=str(tmp_path), NEWEL_PG_BIN=None)
     assert refused.code == 2
     assert refused.err.startswith(
         "error: there is no psql: not on the PATH, nor beside a server's programs\n"
