@@ -125,6 +125,16 @@ def test_a_rule_that_adds_a_command_is_refused_where_it_would_not_be_executed(ta
     assert seed("INSERT INTO u VALUES (1)") == Tally(1, 0, 0, 0)
 
 
+def test_a_key_without_overlaps_is_no_key_to_find_a_row_by(tables, database: Database):
+    up = "CREATE TABLE t (id int4range, during daterange, PRIMARY KEY (id, during WITHOUT OVERLAPS));\n"
+    if database.connect().server_version < 180000:
+        with pytest.raises(NewelError, match="syntax error"):
+            tables(up)
+    else:
+        with pytest.raises(NewelError, match="the header names no key"):
+            tables(up)('id,during\n"[1,2)","[2026-01-01,2026-02-01)"\n', "t.csv")
+
+
 def test_where_the_server_does_not_count_rows_they_are_not_told(tables):
     seed = tables(TABLE)
     text = "INSERT INTO t VALUES (1, 'x'), (3, 'y') ON CONFLICT DO NOTHING"

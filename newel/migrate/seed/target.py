@@ -35,8 +35,7 @@ SELECT ARRAY(SELECT a.attname::text
               WHERE k.place <= i.indnkeyatts ORDER BY k.place)
   FROM pg_catalog.pg_index i
  WHERE i.indrelid = %s::pg_catalog.oid AND i.indisunique AND NOT i.indisexclusion AND i.indimmediate AND i.indisvalid
-   AND i.indpred IS NULL
-   AND i.indexprs IS NULL
+   AND i.indpred IS NULL AND i.indexprs IS NULL
  ORDER BY i.indisprimary DESC, i.indexrelid"""
 
 _KINDS = {
