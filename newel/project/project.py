@@ -39,6 +39,13 @@ class Project:
             settings=replace(self.settings, connection=None),
         )
 
+    def backed_up(self) -> Project:
+        """Return the project for a run that needs no backup of its own, whatever the policy says."""
+        policy = replace(self.environment.policy, backup_required=False)
+        own = {self.settings.environment: replace(self.environment, policy=policy)}
+        by_name = {**self.environments.by_name, **own}
+        return replace(self, environments=replace(self.environments, by_name=by_name))
+
     @property
     def environment_revisions(self) -> tuple[Revision, ...]:
         """The revisions of that environment in order of work."""

@@ -14,7 +14,7 @@ from newel.project.source import excerpt, locate
 SEEDS = "sql/seeds"
 """Where they lie, relative to the project's root, in a folder `base` and one for each environment."""
 
-_ORDER = re.compile(r"[0-9]+[_-]")
+_ORDER = re.compile(r"\A[0-9]+[_-]")
 
 Seed = SqlFile | CsvFile
 
@@ -28,7 +28,7 @@ def seed_paths(root: Path, environments: Environments, name: str) -> tuple[str, 
     found = [
         path.relative_to(base)
         for path in base.rglob("*")
-        if path.suffix.lower() in (".sql", ".csv") and path.is_file()
+        if path.suffix.lower() in (".sql", ".csv") and not path.is_dir()
     ]
     shown = sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
     return tuple(f"{SEEDS}/{path}" for path in environments.seeds(name, [path.as_posix() for path in shown]))
@@ -67,4 +67,4 @@ def table_of(path: str) -> tuple[str, ...]:
             where=Location(path),
             cure=f"Put it at  {SEEDS}/base/<schema>/<table>.csv",
         )
-    return tuple(_ORDER.sub("", part, count=1) for part in (*folders[1:], name[: -len(".csv")]))
+    return tuple(_ORDER.sub("", part) for part in (*folders[1:], name[: -len(".csv")]))

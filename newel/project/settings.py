@@ -16,6 +16,7 @@ from pathlib import Path
 from newel.errors import Location, NewelError
 from newel.project.environments import Environments
 from newel.project.files import unreadable
+from newel.project.sql.names import LONGEST
 
 DEFAULT_ENVIRONMENT = "development"
 DEFAULT_DATABASE = "service_db"
@@ -54,7 +55,7 @@ def load_settings(
 ) -> Settings:
     """Choose the environment and its connection. `env` is what --env said.
 
-    Raises NewelError for an unknown environment and for a variable that makes no sense.
+    Raises NewelError for an unknown environment, a variable that makes no sense and a database's name that is too long.
     """
     chosen = (environ.get("MIGRATION_ENV") or None) if env is None else env
     assumed = environments.current or DEFAULT_ENVIRONMENT
@@ -66,6 +67,13 @@ def load_settings(
         connection.pop("password", None)  # it was meant for the host that the file names
     connection |= _connection(environ, "the environment variables")
     database = connection.get("dbname", DEFAULT_DATABASE)
+    length = len(database.encode())
+    if length > LONGEST:
+        raise NewelError(
+            f"the name of the database has {length} bytes, and PostgreSQL cuts what is longer than {LONGEST}: "
+            "another one might be meant",
+            cure="DATABASE_NAME, or the URL, names it.",
+        )
     return Settings(
         environment=name,
         named=chosen is not None,

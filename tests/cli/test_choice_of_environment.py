@@ -144,6 +144,8 @@ def test_plain_alembic_understands_such_a_url_too(project: Project, role: MakeRo
         ({"DATABASE_URL": None, "DATABASE_PORT": "abc"}, "DATABASE_PORT is `abc`"),
         ({"DATABASE_URL": "mysql://app@localhost/service"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://app@localhost:abc/service"}, "DATABASE_URL"),
+        ({"DATABASE_URL": None, "DATABASE_NAME": "é" * 32}, "the name of the database has 64 bytes"),
+        ({"DATABASE_URL": f"postgresql://app@localhost/{'a' * 64}"}, "the name of the database has 64 bytes"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(

@@ -584,6 +584,29 @@ def test_a_session_that_may_not_be_ended_stops_the_swap_and_nothing_changes(
     assert project.newel("status", DATABASE_URL=owner).code == 0
 
 
+def test_a_drop_that_a_session_stops_says_who_may_end_it(
+    project: Project, administrator: Any, owner: str
+) -> None:
+    superuser = project.database.connect()
+    with unharmed(project, administrator):
+        refused = project.newel("drop", "--yes", DATABASE_URL=owner)
+        assert (refused.code, "since there are sessions on it" in refused.err) == (4, True), refused.err
+        assert "connect as a member of pg_signal_backend" in refused.err
+        assert "CREATEDB" not in refused.err
+        superuser.cursor().execute("SELECT 1")
+
+
+def test_a_setting_that_the_user_may_not_give_is_told_with_the_databases_own_name(
+    project: Project, administrator: Any, owner: str
+) -> None:
+    name = project.database.name
+    administrator.execute(f"ALTER DATABASE {name} SET log_min_duration_statement TO 1000")
+    path = project.newel("backup", "--json", DATABASE_URL=owner).json["path"]
+    done = project.newel("restore", path, "--yes", DATABASE_URL=owner)
+    assert done.code == 0, done.err
+    assert f'may not set it:  ALTER DATABASE "{name}" SET "log_min_duration_statement"' in done.out
+
+
 def test_owners_that_the_user_cannot_make_owners_are_named(
     project: Project, made: Path, administrator: Any, owner: str
 ) -> None:
@@ -591,6 +614,8 @@ def test_owners_that_the_user_cannot_make_owners_are_named(
         refused = project.newel("restore", str(made), "--yes", DATABASE_URL=owner)
     assert refused.code == 4
     assert "cannot make postgres the owner" in refused.err
+    assert "Connect as a superuser, as which postgres owns a part of it." in refused.err
+    assert "GRANT" not in refused.err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -372,4 +373,8 @@ def test_a_backup_that_the_policy_asks_for_is_of_what_is_dropped(
     assert project.rows("SELECT id FROM first") == [(1,)]
     done = project.newel("fresh", "--yes")
     assert done.code == 0, done.err
-    assert len(list((project.root / "backups").glob("*before-drop*.dump"))) == 1
+    [made] = (project.root / "backups").glob("*.dump")
+    assert "-before-drop" in made.name
+    assert f"newel restore {shlex.quote(str(made))} --env development" in done.lines
+    assert project.newel("restore", str(made), "--yes").code == 0
+    assert project.rows("SELECT id FROM first") == [(1,)]

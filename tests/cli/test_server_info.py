@@ -61,6 +61,7 @@ def test_info_tells_a_user_without_rights_what_that_user_may_know(
     told = project.newel("info", "--json", DATABASE_URL=made.url()).json
     assert shown.code == 0, shown.err
     assert "revisions      not permitted to know" in shown.lines
+    assert "label          not permitted to know" in shown.lines
     assert (told["applied"], told["label"], told["user"]) == (None, None, made.name)
     assert "s3cr@t" not in shown.out + str(told)
 

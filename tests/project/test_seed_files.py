@@ -53,6 +53,14 @@ def test_other_files_hidden_ones_and_folders_are_passed_over(project):
     ]
 
 
+def test_a_link_that_leads_nowhere_is_a_seed_that_is_missing(project, tmp_path):
+    project("base/a.sql")
+    (tmp_path / "sql/seeds/base/b.sql").symlink_to("nowhere.sql")
+    assert project("base/a.sql") == ["base/a.sql", "base/b.sql"]
+    with pytest.raises(FileMissing):
+        read_seed(tmp_path, "sql/seeds/base/b.sql")
+
+
 def test_without_a_folder_there_are_none(project):
     assert project() == []
 
@@ -84,6 +92,8 @@ def test_a_path_that_leaves_the_folder_is_no_seed(project):
         ("development/user_service/users.csv", ("user_service", "users")),
         ("development/01_user_service/2_users.csv", ("user_service", "users")),
         ("base/2fa.csv", ("2fa",)),
+        ("base/oauth2_clients.csv", ("oauth2_clients",)),
+        ("base/p15_x/1_level_1_answers.csv", ("p15_x", "level_1_answers")),
         ("users.csv", ("users",)),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -91,9 +92,14 @@ def _anew(project: Project, args: argparse.Namespace, *, seeds: bool) -> int:
         if project.environment.policy.backup_required:  # the run would dump the new one, which is empty
             with stoppable():
                 made = back_up(project, reached.params, "-before-drop")
-            print(
-                f"Backup: {made.path}, {human_size(made.size)}", file=sys.stderr if args.json else sys.stdout
+            command = (
+                f"newel restore {shlex.quote(str(made.path.absolute()))} --env {project.settings.environment}"
             )
+            print(
+                f"Backup: {made.path}, {human_size(made.size)}. To restore it:\n  {command}",
+                file=sys.stderr if args.json else sys.stdout,
+            )
+            project = project.backed_up()
         lifecycle.drop(project, reached, doomed)
         for command in lifecycle.create_again(reached, doomed):
             print(

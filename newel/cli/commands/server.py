@@ -49,7 +49,7 @@ def _lines(found: ServerInfo, document: dict[str, Any]) -> list[tuple[str, str]]
         ("encoding", f"{found.encoding}, locale {found.locale}"),
         ("size", "not permitted to know" if found.bytes is None else human_size(found.bytes)),
         ("connections", f"{found.connections} of {found.max_connections}; to this database: {states}"),
-        ("label", document["label"] or "none"),
+        ("label", document["label"] or ("not permitted to know" if applied is None else "none")),
         ("revisions", "not permitted to know" if applied is None else f"{applied} applied"),
         ("a run", f"is under way: {document['running']}" if document["running"] else "is not under way"),
     ]

@@ -148,18 +148,19 @@ def rename_command(name: str, to: str) -> str:
 def dress(connection: Connection, name: str, like: Facts) -> tuple[str, ...]:
     """Give a database the connection limit, grants, comment and settings of another.
 
-    Returns the commands that this user may not give, which are settings for superusers only.
+    Returns the commands that this user may not give, which are settings for superusers only, with the other's name: the
+    database will have it.
     """
     refused: list[str] = []
     try:
         with connection.cursor() as cursor:
             for command in _grants_and_comment(name, like):
                 cursor.execute(command)
-            for command in _settings(name, like):
+            for command, later in zip(_settings(name, like), _settings(like.name, like), strict=True):
                 try:
                     cursor.execute(command)
                 except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedObject):
-                    refused.append(command)
+                    refused.append(later)
     except psycopg2.Error as error:
         raise refusal(error, f"cannot give {name} what belongs to {like.name}", connection) from error
     return tuple(refused)

@@ -116,13 +116,23 @@ def locale_options(row: Mapping[str, Any]) -> str:
     return options
 
 
+MAY_NOT_END = (
+    "Close them and run the same command again, or connect as a member of pg_signal_backend; "
+    "a superuser's session only a superuser ends."
+)
+"""The cure where sessions may not be ended."""
+
+
 def refusal(error: psycopg2.Error, doing: str, connection: Connection) -> NewelError:
     """Word a refusal to create, drop or rename: who needs which permission, or what is in the way."""
     if error.pgcode == "42501":
         user = quote_identifier(connection.info.user)
         detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
+        words = f"{(error.diag.message_primary or '').strip()}{detail}"
+        if "to terminate" in words or "pg_signal_backend" in words:
+            return PermissionDenied(f"{doing}, since there are sessions on it: {words}", cure=MAY_NOT_END)
         return PermissionDenied(
-            f"{doing}: {(error.diag.message_primary or '').strip()}{detail}",
+            f"{doing}: {words}",
             cure="The user who connects needs CREATEDB, and to own the database or be a member of its owner. "
             f"A superuser gives it:\n  ALTER ROLE {user} CREATEDB;  ALTER DATABASE ... OWNER TO {user};",
         )

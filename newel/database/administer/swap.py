@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from newel.database.administer.databases import maintenance, rename_command
-from newel.database.administer.facts import Facts, refusal
+from newel.database.administer.facts import MAY_NOT_END, Facts, refusal
 from newel.errors import ConnectionFailed, NewelError, PermissionDenied
 
 _TRIES = 6
@@ -121,8 +121,7 @@ def _end_sessions(ending: Connection, present: Facts, mine: int) -> None:
     except psycopg2.errors.InsufficientPrivilege as error:
         raise PermissionDenied(
             f"{present.user} may not end the sessions on {present.name}: {error.diag.message_primary}",
-            cure="Close them and run the same command again, or connect as a member of pg_signal_backend; "
-            "a superuser's session only a superuser ends.",
+            cure=MAY_NOT_END,
         ) from error
     except psycopg2.Error as error:
         raise refusal(error, f"cannot end the sessions on {present.name}", ending) from error

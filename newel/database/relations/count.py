@@ -21,7 +21,13 @@ ALL_SECONDS = 30.0
 """How long all of them are counted together."""
 _LOCK_SECONDS = 1.0
 
-Reason = Literal["it takes too long", "SELECT is not permitted", "it is locked", "a replica does not hold it"]
+Reason = Literal[
+    "it takes too long",
+    "SELECT is not permitted",
+    "row-level security hides rows",
+    "it is locked",
+    "a replica does not hold it",
+]
 _REASONS: dict[str, Reason] = {
     "57014": "it takes too long",
     "42501": "SELECT is not permitted",
@@ -88,6 +94,8 @@ def _count(connection: Connection, relation: Relation, seconds: float) -> Counte
         if error.pgcode == "55000":  # a materialized view that was never refreshed
             return Counted(relation, 0, True)
         reason = _REASONS.get(error.pgcode or "")
+        if reason == "SELECT is not permitted" and "row-level security" in str(error):
+            reason = "row-level security hides rows"
         if reason is None:
             raise server_refusal(error, f"cannot count {relation.identity}") from error
         return Counted(relation, relation.rows, False, reason)

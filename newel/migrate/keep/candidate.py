@@ -109,8 +109,12 @@ def _check_roles(archive: Archive, tools: Tools, connection: Connection, environ
     roles = read_roles(archive, tools, environ)
     able = "SET" if connection.server_version >= 160_000 else "MEMBER"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname, pg_catalog.pg_has_role(oid, %s) FROM pg_catalog.pg_roles", (able,))
-        known: dict[str, bool] = dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT rolname, pg_catalog.pg_has_role(oid, %s), rolsuper FROM pg_catalog.pg_roles", (able,)
+        )
+        rows = cursor.fetchall()
+        known: dict[str, bool] = {role: may for role, may, _ in rows}
+        superusers = {role for role, _, is_superuser in rows if is_superuser}
         cursor.execute("SELECT current_user")
         user = cursor.fetchone()[0]
     missing = sorted((roles.owners | roles.others) - set(known))
@@ -126,7 +130,10 @@ def _check_roles(archive: Archive, tools: Tools, connection: Connection, environ
         commands = "\n".join(
             f"  GRANT {quote_identifier(role)} TO {quote_identifier(user)};" for role in foreign
         )
+        above = sorted(superusers & set(foreign))
         raise PermissionDenied(
             f"{user} cannot make {', '.join(foreign)} the owner of what the backup holds",
-            cure=f"Nothing was changed. Connect as a superuser, or have one give what is lacking:\n{commands}",
+            cure=f"Nothing was changed. Connect as a superuser, as which {', '.join(above)} owns a part of it."
+            if above  # to be a member of one is to be one
+            else f"Nothing was changed. Connect as a superuser, or have one give what is lacking:\n{commands}",
         )
