@@ -8,18 +8,18 @@ from typing import Any
 
 from newel.project.sql.names import LONGEST, quoted
 from newel.project.sql.parser import enum_name, kind_of, node_of
-from newel.project.tables.objects import Column, Objects, Owned, Table
+from newel.project.tables.objects import Column, Name, Objects, Owned, Table
 
 _SERIAL = {"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8",
            "smallserial": "int2", "serial2": "int2"}  # fmt: skip
 _LABELS = {"CONSTR_PRIMARY": "pkey", "CONSTR_UNIQUE": "key", "CONSTR_EXCLUSION": "excl"}
 
 
-def given_name(table: str, words: Sequence[str], label: str, taken: Collection[str]) -> str:
+def given_name(table: Table, words: Sequence[str], label: str, taken: Collection[Name]) -> str:
     """Return the name that PostgreSQL gives an index or a sequence without one: `users_email_key`."""
     for number in range(len(taken) + 1):
         end = f"_{label}{number or ''}"
-        first, second = table.encode(), "_".join(words).encode()
+        first, second = table.name.encode(), "_".join(words).encode()
         while len(first) + len(second) + (1 if words else 0) > LONGEST - len(end):
             if len(first) > len(second):
                 first = first[:-1]
@@ -27,15 +27,14 @@ def given_name(table: str, words: Sequence[str], label: str, taken: Collection[s
                 second = second[:-1]
         parts = [part.decode("utf-8", "ignore") for part in ((first, second) if words else (first,))]
         name = "_".join(parts) + end
-        if name not in taken:
+        if (table.schema, name) not in taken:
             return name
     raise AssertionError("more names than there are taken ones were tried")
 
 
 def own(found: Objects, table: Table, part: Owned, revision: str, name: str, words: Sequence[str]) -> Table:
     """Return the table with what goes with it under `name`, or under the name that PostgreSQL makes of `words`."""
-    taken = {other for schema, other in found.taken if schema == table.schema}
-    name = name or given_name(table.name, words, part.label, taken)
+    name = name or given_name(table, words, part.label, found.taken)
     found.taken[table.schema, name] = revision
     return replace(table, owned={**table.owned, name: part})
 
@@ -141,6 +140,9 @@ def altered(found: Objects, table: Table, command: Any, revision: str) -> Table:
             )
         case "AT_AddIdentity":
             return _with_sequence(found, table, command.name, revision)
+        case "AT_DropIdentity":
+            sequence = Owned("seq", (command.name,))
+            return disown(found, table, [name for name, part in table.owned.items() if part == sequence])
         case "AT_AddConstraint":
             return with_constraint(found, table, getattr(command, "def").constraint, revision)
         case "AT_DropConstraint" if command.name in table.owned:
