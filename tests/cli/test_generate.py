@@ -299,18 +299,23 @@ def test_the_schema_is_that_of_the_branchs_environment_and_a_missing_one_is_told
         )
 
 
+@pytest.mark.parametrize("branch", [(), ("--branch", "development")])
 @pytest.mark.parametrize("schema", ["bare", "new", "My app"])
-def test_what_the_note_about_a_missing_schema_says_works(empty_project: Project, schema: str) -> None:
+def test_what_the_note_about_a_missing_schema_says_works(
+    empty_project: Project, schema: str, branch: tuple[str, ...]
+) -> None:
     project = empty_project
     project.environments(development={"search_path": [schema]})
-    note = project.newel("generate", "add_users", "--json").json["note"]
+    note = project.newel("generate", "add_users", *branch, "--json").json["note"]
     commands, _, written = note.partition(":  ")[2].partition(", and write ")
     for command in commands.split(" && "):
         done = project.newel(*command.split()[1:])
         assert done.code == 0, done.err
     if written:
-        path = "sql/migrations/000002_add_schema.up.sql"
-        project.write(path, written.removesuffix(" into its up file"))
+        for direction, part in zip(("up", "down"), written.split(", "), strict=True):
+            sql = part.removesuffix(f" into its {direction} file")
+            (path,) = project.root.glob(f"sql/migrations/**/000002_add_schema.{direction}.sql")
+            path.write_text(sql)
     assert bool(written) == (schema != "bare")
     assert [item.slug for item in load_revisions(project.root)][-1] == "add_users"
     done = project.newel("up")
@@ -318,6 +323,7 @@ def test_what_the_note_about_a_missing_schema_says_works(empty_project: Project,
     assert project.rows("SELECT table_schema FROM information_schema.tables WHERE table_name = 'users'") == [
         (schema,)
     ]
+    assert project.newel("down", "base").code == 0
 
 
 def test_a_mainline_revision_does_not_build_on_what_a_branch_makes(project: Project) -> None:

@@ -76,11 +76,9 @@ def _missing_schema(meaning: Meaning, branch: str | None) -> str:
     except NewelError:
         fits = False
     if not fits:
-        name, kind, written = (
-            "add_schema",
-            "blank",
-            f", and write CREATE SCHEMA {quoted(schema)}; into its up file",
-        )
+        name, kind = "add_schema", "blank"
+        made = f"SCHEMA {quoted(schema)};"
+        written = f", and write CREATE {made} into its up file, DROP {made} into its down file"
     of_branch = f" --branch {branch}" if branch else ""
     return (
         f"no up file makes schema {quoted(schema)}, which search_path in {PATH} names first; unless it is there "
