@@ -88,12 +88,11 @@ def record_of(project: Project, revision: Revision) -> RevisionRecord:
         project.environments.default_schema(revision.branch),
     )
     deeds, creates, unread = _look_into(up, seen)
-    down_deeds, _, down_unread = _look_into(down, seen)
     lossy = tuple(f"{loss}: {loss.reason or f'{loss.extent} of it'}" for loss in losses(down))
     destructive = {file.path: tuple(_destructive(file)) for file in (up, down)}
     reasons = (
         *_against_rollback(down, lossy, destructive[up.path]),
-        *_not_put_back(up, deeds, down, down_deeds, seen.default),
+        *_not_put_back(up, deeds, down, seen),
     )
     return RevisionRecord(
         revision=revision.id,
@@ -117,7 +116,7 @@ def record_of(project: Project, revision: Revision) -> RevisionRecord:
         rollback_reasons=reasons,
         destructive=destructive[up.path] + destructive[down.path],
         lossy=lossy,
-        not_looked_into=unread + down_unread,
+        not_looked_into=unread + _look_into(down, seen)[2],
         statements=sum(1 for _ in up.statements()),
         down_statements=sum(1 for _ in down.statements()),
         up=up.path,
@@ -195,32 +194,34 @@ def _against_rollback(down: SqlFile, lossy: tuple[str, ...], destroyed: tuple[Fi
     )
 
 
-def _not_put_back(up: SqlFile, deeds: Deeds, down: SqlFile, down_deeds: Deeds, default: str) -> Iterator[str]:
+def _not_put_back(up: SqlFile, deeds: Deeds, down: SqlFile, seen: Objects) -> Iterator[str]:
     """Yield what the up file deletes or overwrites by a condition, where the down file writes nothing into the table.
 
     Without a condition it is a destruction, which is told anyway. Nor is told what the down file loses as well, such
     as a column that it drops, or rows of a table that the up file makes.
     """
+    down_deeds, _, unread = _look_into(down, seen)
+    as_far = ", as far as it is looked into" if unread else ""
     inserted, written = (
         {quoted(*name) for name, done in down_deeds.items() if not words.isdisjoint(done)}
         for words in ({"inserts"}, {"inserts", "updates"})
     )
     made_here = {quoted(*name) for name, done in deeds.items() if "creates" in done}
     touched_here = {quoted(*name) for name in deeds}
-    lost = {(in_schema(loss.table, default), loss.column) for loss in losses(down)}
+    lost = {(in_schema(loss.table, seen.default), loss.column) for loss in losses(down)}
     destroying = {statement.start for statement, _ in find_destructions(up)}
     for statement in up.statements():
         if statement.keyword not in _WRITING or statement.start in destroying:
             continue
         for loss in of_statement(statement):
-            table = in_schema(loss.table, default)
+            table = in_schema(loss.table, seen.default)
             back = inserted if loss.column is None else written
             known = {(table, None), (table, loss.column)} & lost
             if table in touched_here - made_here - back and not known:
                 what = (
                     f"deletes rows of {table}" if loss.column is None else f"changes {loss.column} of {table}"
                 )
-                yield f"line {statement.line} of the up file {what}, and the down file puts nothing back"
+                yield f"line {statement.line} of the up file {what}, and the down file puts nothing back{as_far}"
 
 
 def _description(up: SqlFile) -> str | None:

@@ -201,6 +201,9 @@ def test_temporary_tables_are_none_of_the_databases(record) -> None:
         ("WITH g AS (DELETE FROM a WHERE i > 1 RETURNING *) INSERT INTO b SELECT * FROM g;", "UPDATE app.a SET i = 1;",
          ["loses app.a.i: all of it",
           "line 1 of the up file deletes rows of app.a, and the down file puts nothing back"]),
+        ("DELETE FROM a WHERE i > 1;", "DO $$ BEGIN END $$;",
+         ["line 1 of the up file deletes rows of app.a, and the down file puts nothing back, "
+          "as far as it is looked into"]),
         ("DELETE FROM a WHERE i > 1;", "INSERT INTO app.a VALUES (2);", []),
         ("DELETE FROM a WHERE i > 1;", "-- newel: lossy a no loss\nSELECT 1;", ["loses a: no loss"]),
         ("DELETE FROM a;", "SELECT 1;",
