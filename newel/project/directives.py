@@ -15,7 +15,7 @@ _LINE = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t]*--[ \t]*newel:[ \t]*([^\r\n]*)", r
 FORMS = {
     "no-transaction": ("", r""),
     "irreversible": ("<reason>", r"(\S.*)"),
-    "lossy": ("<table[.column]> <reason>", r"(\S+)\s+(\S.*)"),
+    "lossy": ("<table[.column]> <reason>", r'((?:"[^"]*"|[^\s"])+)\s+(\S.*)'),
     "allow": ("<rule>: <reason>", r"([a-z][a-z0-9-]*):\s*(\S.*)"),
 }
 """Each directive's name, with what follows it in words and as a pattern."""

@@ -34,22 +34,26 @@ def drop(tree: Any) -> str | None:
             kind = enum_name(tree, "remove_type")
             if kind in _REBUILT:
                 return None
-            words = _WORDS.get(kind, kind.removeprefix("OBJECT_").lower().replace("_", " "))
-            return f"drops {words} {', '.join(_object(kind, item) for item in tree.objects)}"
+            return f"drops {kind_words(kind)} {', '.join(_object(kind, item) for item in tree.objects)}"
         case "DropdbStmt":
             return f"drops database {quoted(tree.dbname)}"
         case "DropRoleStmt":
-            return f"drops role {', '.join(_role(item.role_spec) for item in tree.roles)}"
+            return f"drops role {', '.join(role_words(item.role_spec) for item in tree.roles)}"
         case "DropTableSpaceStmt":
             return f"drops tablespace {quoted(tree.tablespacename)}"
         case "DropSubscriptionStmt":
             return f"drops subscription {quoted(tree.subname)}"
         case "DropUserMappingStmt":
-            return f"drops user mapping of {_role(tree.user)} on server {quoted(tree.servername)}"
+            return f"drops user mapping of {role_words(tree.user)} on server {quoted(tree.servername)}"
         case "DropOwnedStmt":
             return "drops everything a role owns"
         case _:
             return None
+
+
+def kind_words(kind: str) -> str:
+    """Return a kind of object as SQL calls it: `text search parser` for OBJECT_TSPARSER."""
+    return _WORDS.get(kind, kind.removeprefix("OBJECT_").lower().replace("_", " "))
 
 
 def _object(kind: str, item: Any) -> str:
@@ -70,9 +74,9 @@ def _object(kind: str, item: Any) -> str:
 def _listed(kind: str, items: Any) -> str:
     match kind:
         case "OBJECT_CAST":
-            return f"from {_type(items[0])} to {_type(items[1])}"
+            return f"from {name_of_type(items[0].type_name)} to {name_of_type(items[1].type_name)}"
         case "OBJECT_TRANSFORM":
-            return f"for {_type(items[0])} of language {_dotted(items[1:])}"
+            return f"for {name_of_type(items[0].type_name)} of language {_dotted(items[1:])}"
         case "OBJECT_TRIGGER" | "OBJECT_RULE" | "OBJECT_POLICY":
             return f"{_dotted(items[-1:])} on {_dotted(items[:-1])}"
         case "OBJECT_OPCLASS" | "OBJECT_OPFAMILY":
@@ -81,14 +85,15 @@ def _listed(kind: str, items: Any) -> str:
             return _dotted(items)
 
 
-def _type(item: Any) -> str:
-    return type_words(item.type_name) or _dotted(item.type_name.names)
+def name_of_type(type_name: Any) -> str:
+    """Return a type's name, with its modifiers where it can be worded as format_type() does."""
+    return type_words(type_name) or _dotted(type_name.names)
 
 
 def _dotted(names: Any) -> str:
     return ".".join(quoted(item.string.sval) for item in names)
 
 
-def _role(role: Any) -> str:
+def role_words(role: Any) -> str:
     """Return a role's name; CURRENT_USER and its like have none in the tree."""
     return quoted(role.rolename) if role.rolename else enum_name(role, "roletype").removeprefix("ROLESPEC_")

@@ -43,7 +43,7 @@ def losses(file: SqlFile) -> tuple[Loss, ...]:
 
     A DO block is not looked into, nor is a statement that is nested too deeply for a tree.
     """
-    stated = [loss for statement in file.statements() for loss in _of_statement(statement)]
+    stated = [loss for statement in file.statements() for loss in of_statement(statement)]
     directed = [_of_directive(word, reason, stated) for word, reason in file.directives.lossy]
     merged: dict[tuple[str, str | None], Loss] = {}
     for loss in (*directed, *stated):
@@ -59,6 +59,12 @@ def both(first: Loss, second: Loss) -> Loss:
     return replace(first, extent=extent, reason="; ".join(reasons) or None)
 
 
+def in_schema(table: str, default: str) -> str:
+    """Return the name of a Loss's table with its schema: `default` where it names none."""
+    parts = re.findall(_PART, table)
+    return table if len(parts) > 1 else f"{quoted(default)}.{table}"
+
+
 def _of_directive(word: str, reason: str, stated: Sequence[Loss]) -> Loss:
     """Read `table` or `table.column`: as a statement's loss if one has that name, else by the number of parts."""
     parts = [_unquoted(part) for part in re.findall(_PART, word)]
@@ -71,7 +77,8 @@ def _of_directive(word: str, reason: str, stated: Sequence[Loss]) -> Loss:
     return Loss(_name(*parts), None, "some", reason)
 
 
-def _of_statement(statement: Statement) -> Iterator[Loss]:
+def of_statement(statement: Statement) -> Iterator[Loss]:
+    """Yield what a statement loses: rows it deletes, values it overwrites, tables and columns it drops."""
     text = statement.source[statement.start : statement.end]
     if statement.keyword in _MAY_LOSE or (statement.keyword == "INSERT" and _CONFLICT.search(text)):
         tree = parse(statement.text)

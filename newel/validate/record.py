@@ -13,10 +13,14 @@ from newel.project.sql.names import quoted
 from newel.project.sql.parser import parse
 from newel.project.tables.objects import Objects
 from newel.project.tables.read import can_see, objects_of, read_definitions
-from newel.validate.losses import losses
+from newel.validate.losses import in_schema, losses, of_statement
 from newel.validate.rules.destructive import find_destructions
 from newel.validate.touched import Name, made, not_looked_into, temporary, touched
 
+Deeds = dict[Name, list[str]]
+"""What is done to each table."""
+
+_WRITING = ("DELETE", "INSERT", "MERGE", "UPDATE", "WITH")
 _DESCRIPTION = re.compile(rb"^--[ \t]*Description:[ \t]*(\S[^\r\n]*)", re.MULTILINE)
 
 
@@ -58,7 +62,7 @@ class RevisionRecord:
     """The up file runs in one transaction, and not statement by statement."""
     down_transactional: bool
     rollback_safe: bool
-    """The down file can be run and loses nothing, and nothing that the up file destroys would have to come back."""
+    """The down file can be run and loses nothing, and puts back what the up file takes away."""
     rollback_reasons: tuple[str, ...]
     """Why it is not."""
     destructive: tuple[Finding, ...]
@@ -86,7 +90,10 @@ def record_of(project: Project, revision: Revision) -> RevisionRecord:
     deeds, creates, unread = _look_into(up, seen)
     lossy = tuple(f"{loss}: {loss.reason or f'{loss.extent} of it'}" for loss in losses(down))
     destructive = {file.path: tuple(_destructive(file)) for file in (up, down)}
-    reasons = tuple(_against_rollback(down, lossy, destructive[up.path]))
+    reasons = (
+        *_against_rollback(down, lossy, destructive[up.path]),
+        *_not_put_back(up, deeds, down, seen),
+    )
     return RevisionRecord(
         revision=revision.id,
         slug=revision.slug,
@@ -119,11 +126,9 @@ def record_of(project: Project, revision: Revision) -> RevisionRecord:
     )
 
 
-def _look_into(
-    file: SqlFile, seen: Objects
-) -> tuple[dict[Name, list[str]], tuple[str, ...], tuple[Finding, ...]]:
+def _look_into(file: SqlFile, seen: Objects) -> tuple[Deeds, tuple[str, ...], tuple[Finding, ...]]:
     """Return what a file does to each table, what else it makes, and what of it is not looked into."""
-    deeds: dict[Name, list[str]] = {}
+    deeds: Deeds = {}
     makes: dict[str, None] = {}
     unread = []
     hidden: frozenset[str] = frozenset()
@@ -152,7 +157,7 @@ def _whole(written: Name, seen: Objects) -> Name | None:
     return schema or seen.default, name
 
 
-def _dependencies(revision: Revision, deeds: dict[Name, list[str]], seen: Objects) -> Iterator[Dependency]:
+def _dependencies(revision: Revision, deeds: Deeds, seen: Objects) -> Iterator[Dependency]:
     whys: dict[str, list[str]] = {}
     if revision.down_revision:
         place = "the mainline" if revision.branch is None else f"branch {revision.branch}"
@@ -187,6 +192,36 @@ def _against_rollback(down: SqlFile, lossy: tuple[str, ...], destroyed: tuple[Fi
     yield from (
         f"line {item.line} of the up file {item.what}, which no down file brings back" for item in destroyed
     )
+
+
+def _not_put_back(up: SqlFile, deeds: Deeds, down: SqlFile, seen: Objects) -> Iterator[str]:
+    """Yield what the up file deletes or overwrites by a condition, where the down file writes nothing into the table.
+
+    Without a condition it is a destruction, which is told anyway. Nor is told what the down file loses as well, such
+    as a column that it drops, or rows of a table that the up file makes.
+    """
+    down_deeds, _, unread = _look_into(down, seen)
+    as_far = ", as far as it is looked into" if unread else ""
+    inserted, written = (
+        {quoted(*name) for name, done in down_deeds.items() if not words.isdisjoint(done)}
+        for words in ({"inserts"}, {"inserts", "updates"})
+    )
+    made_here = {quoted(*name) for name, done in deeds.items() if "creates" in done}
+    touched_here = {quoted(*name) for name in deeds}
+    lost = {(in_schema(loss.table, seen.default), loss.column) for loss in losses(down)}
+    destroying = {statement.start for statement, _ in find_destructions(up)}
+    for statement in up.statements():
+        if statement.keyword not in _WRITING or statement.start in destroying:
+            continue
+        for loss in of_statement(statement):
+            table = in_schema(loss.table, seen.default)
+            back = inserted if loss.column is None else written
+            known = {(table, None), (table, loss.column)} & lost
+            if table in touched_here - made_here - back and not known:
+                what = (
+                    f"deletes rows of {table}" if loss.column is None else f"changes {loss.column} of {table}"
+                )
+                yield f"line {statement.line} of the up file {what}, and the down file puts nothing back{as_far}"
 
 
 def _description(up: SqlFile) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from newel.project.sql.parser import enum_name, kind_of, node_of
+from newel.project.sql.parser import enum_name, into_of, kind_of, node_of
+from newel.validate.drops import kind_words, name_of_type, role_words
 from newel.validate.types import quoted
 
 _TABLES = (
@@ -28,26 +29,42 @@ _DEEDS = {
     "IndexStmt": ("relation", "indexes"),
     "InsertStmt": ("relation", "inserts"),
     "LockStmt": ("relations", "locks"),
+    "PartitionCmd": ("name", "alters"),
     "RuleStmt": ("relation", "alters"),
     "TruncateStmt": ("relations", "empties"),
     "UpdateStmt": ("relation", "updates"),
 }
-"""By the kind of a statement: the field with the table that it changes, and the word for it."""
+"""By the kind of a statement, or of a part of one: the field with the table that it changes, and the word for it."""
 
 _READING = ("SelectStmt", "CreateTableAsStmt", "ViewStmt", "MergeStmt", "PrepareStmt", "ExplainStmt", "RenameStmt",
             "DropStmt", "AlterObjectSchemaStmt", "DeclareCursorStmt")  # fmt: skip
 _MADE = {
+    "CompositeTypeStmt": ("type", "typevar"),
+    "CreateAmStmt": ("access method", "amname"),
+    "CreateConversionStmt": ("conversion", "conversion_name"),
     "CreateDomainStmt": ("domain", "domainname"),
     "CreateEnumStmt": ("type", "type_name"),
+    "CreateEventTrigStmt": ("event trigger", "trigname"),
     "CreateExtensionStmt": ("extension", "extname"),
+    "CreateFdwStmt": ("foreign-data wrapper", "fdwname"),
+    "CreateForeignServerStmt": ("server", "servername"),
     "CreateFunctionStmt": ("function", "funcname"),
+    "CreateOpClassStmt": ("operator class", "opclassname"),
+    "CreateOpFamilyStmt": ("operator family", "opfamilyname"),
+    "CreatePLangStmt": ("language", "plname"),
     "CreatePolicyStmt": ("policy", "policy_name"),
+    "CreatePublicationStmt": ("publication", "pubname"),
     "CreateRangeStmt": ("type", "type_name"),
+    "CreateRoleStmt": ("role", "role"),
     "CreateSchemaStmt": ("schema", "schemaname"),
     "CreateSeqStmt": ("sequence", "sequence"),
+    "CreateStatsStmt": ("statistics", "defnames"),
+    "CreateSubscriptionStmt": ("subscription", "subname"),
+    "CreateTableSpaceStmt": ("tablespace", "tablespacename"),
     "CreateTrigStmt": ("trigger", "trigname"),
-    "CompositeTypeStmt": ("type", "typevar"),
+    "CreatedbStmt": ("database", "dbname"),
     "IndexStmt": ("index", "idxname"),
+    "RuleStmt": ("rule", "rulename"),
     "ViewStmt": ("view", "view"),
 }
 """By the kind of a statement: what it makes besides tables, and the field with its name."""
@@ -72,6 +89,8 @@ def temporary(tree: Any) -> str | None:
             return str(tree.relation.relname)
         case "CreateTableAsStmt" if tree.into.rel.relpersistence == "t":
             return str(tree.into.rel.relname)
+        case "SelectStmt" if (into := into_of(tree)) is not None and into.rel.relpersistence == "t":
+            return str(into.rel.relname)
         case _:
             return None
 
@@ -79,11 +98,25 @@ def temporary(tree: Any) -> str | None:
 def made(tree: Any) -> str | None:
     """Say what a statement makes besides tables, as `index idx_users_email`; None if it makes nothing else."""
     kind = kind_of(tree)
-    if kind == "CreateTableAsStmt":
-        is_view = enum_name(tree, "objtype") == "OBJECT_MATVIEW"
-        return f"materialized view {_dotted(tree.into.rel)}" if is_view else None
-    if kind not in _MADE:
-        return None
+    match kind:
+        case "CreateTableAsStmt":
+            is_view = enum_name(tree, "objtype") == "OBJECT_MATVIEW"
+            return f"materialized view {_dotted(tree.into.rel)}" if is_view else None
+        case "CreateForeignTableStmt":
+            return f"foreign table {_dotted(tree.base_stmt.relation)}"
+        case "DefineStmt":
+            names = [part.string.sval for part in tree.defnames]
+            is_operator = enum_name(tree, "kind") == "OBJECT_OPERATOR"
+            name = ".".join(names if is_operator else map(quoted, names))
+            return f"{kind_words(enum_name(tree, 'kind'))} {name}"
+        case "CreateCastStmt":
+            return f"cast from {name_of_type(tree.sourcetype)} to {name_of_type(tree.targettype)}"
+        case "CreateTransformStmt":
+            return f"transform for {name_of_type(tree.type_name)} of language {quoted(tree.lang)}"
+        case "CreateUserMappingStmt":
+            return f"user mapping of {role_words(tree.user)} on server {quoted(tree.servername)}"
+        case _ if kind not in _MADE:
+            return None
     word, field = _MADE[kind]
     if kind == "CreateFunctionStmt" and tree.is_procedure:
         word = "procedure"
@@ -118,13 +151,17 @@ def _walk(message: Any, hidden: frozenset[str]) -> Iterator[tuple[Name, str]]:
         if message.schemaname or message.relname not in hidden:
             yield (message.schemaname, message.relname), "reads"
         return
+    if kind == "AlterTableStmt" and enum_name(message, "objtype") not in _TABLES:
+        return
     if "with_clause" in message.DESCRIPTOR.fields_by_name:
         hidden |= {item.common_table_expr.ctename for item in message.with_clause.ctes}
     field, deed = _DEEDS.get(kind, ("", ""))
     for name, done in [*_own(message, kind, field, deed)]:
         if name[0] or name[1] not in hidden:
             yield name, done
-    passed = {field, "into", "view", "pktable", "constrrel"}
+    passed = {field, "into", "into_clause", "view", "pktable", "constrrel"}
+    if kind == "CreateStmt" and message.HasField("partbound"):
+        passed.add("inh_relations")
     if kind in ("MergeStmt", "RenameStmt", "AlterObjectSchemaStmt"):
         passed.add("relation")
     for descriptor, value in message.ListFields():
@@ -138,8 +175,12 @@ def _own(message: Any, kind: str, field: str, deed: str) -> Iterator[tuple[Name,
     match kind:
         case "CopyStmt" if not message.is_from:
             deed = "reads"
-        case "AlterTableStmt" if enum_name(message, "objtype") not in _TABLES:
+        case "CreateStmt" if message.HasField("partbound"):
+            yield _name(message.relation), deed
             deed = ""
+            yield from ((_name(item.range_var), "alters") for item in message.inh_relations)
+        case "SelectStmt" if message.HasField("into_clause"):
+            yield _name(message.into_clause.rel), "creates"
         case "CreateTableAsStmt" if enum_name(message, "objtype") == "OBJECT_TABLE":
             yield _name(message.into.rel), "creates"
         case "Constraint" if message.HasField("pktable"):

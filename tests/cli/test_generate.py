@@ -183,6 +183,14 @@ def test_the_data_template_restores_exactly_the_values_that_it_changed(service: 
         ("CREATE TABLE t (i int PRIMARY KEY, g int GENERATED ALWAYS AS (i) STORED, j jsonb)", "fill_t", "data"),
         ("CREATE TABLE t (i int, j int, PRIMARY KEY (i)) PARTITION BY RANGE (i)", "add_x_to_t", "column"),
         ("CREATE TABLE t (i int PRIMARY KEY); CREATE TABLE idx_order_created_at (i int)", "add_order", "table"),
+        ("CREATE TABLE users (id int PRIMARY KEY, email text, CONSTRAINT idx_users_email UNIQUE (email))",
+         "index_users_email", "index"),
+        ("CREATE TABLE t (i int PRIMARY KEY, x xid, p jsonpath, j json[], b text)", "index_t_x_p_j", "index"),
+        ("CREATE TABLE t (old_value int, new_value int, j int, PRIMARY KEY (old_value, new_value))",
+         "fill_t_j", "data"),
+        ("CREATE TABLE t (i int NOT NULL, j int); CREATE UNIQUE INDEX t_pk ON t (i); "
+         "ALTER TABLE t ADD CONSTRAINT t_key PRIMARY KEY USING INDEX t_pk", "fill_t", "data"),
+        ("SELECT 1 AS i, 2 AS j INTO t", "index_t_j", "index"),
         ("SELECT 1", "add_select", "table"),
         ("SELECT 1", f"add_{'x' * 59}", "audit"),
     ],
@@ -198,6 +206,72 @@ def test_it_works_for_tables_of_other_shapes_and_names(
     assert done.code == 0, done.err
     assert project.newel("validate").out.startswith("2 revisions: 0 errors, 0 warnings")
     climb(project)
+
+
+@pytest.mark.parametrize(
+    ("tables", "name", "kind", "said"),
+    [
+        ("CREATE TABLE users (id int PRIMARY KEY)", "add_users_pkey", "table", "public.users_pkey is there already"),
+        ("CREATE TABLE a (i serial)", "add_a_i_seq", "table", "public.a_i_seq is there already"),
+        ("SELECT 1 INTO snapshots", "add_snapshots", "table", "public.snapshots is there already"),
+        ("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+         "CREATE FOREIGN TABLE imports () SERVER s",
+         "add_imports", "table", "public.imports is there already"),
+        ("CREATE TABLE a (i int)", "add_xmin_to_a", "column", "PostgreSQL gives every table a column xmin of its own"),
+        ("CREATE TABLE a (i int)", "add_tableoid_to_a", "column", "a column tableoid of its own"),
+        ("CREATE TYPE t AS (i int); CREATE TABLE typed OF t", "add_nickname_to_typed", "column",
+         "public.typed is a table OF a type, and PostgreSQL adds no column to such a table"),
+        ("CREATE TYPE t AS (i int); CREATE TABLE typed OF t (PRIMARY KEY (i))", "soft_delete_typed", "soft_delete",
+         "public.typed is a table OF a type"),
+    ],
+)  # fmt: skip
+def test_a_pair_that_postgresql_would_refuse_is_refused_before_it_is_written(
+    empty_project: Project, tables: str, name: str, kind: str, said: str
+) -> None:
+    project = empty_project
+    project.pair("000001", "tables", up=tables, down="SELECT 1")
+    project.stubs()
+    assert project.newel("up").code == 0
+    with project.nothing_changes():
+        refused = project.newel("generate", name, "--type", kind)
+        assert refused.code == 1
+        assert said in refused.err
+
+
+def test_a_virtual_column_and_a_key_without_overlaps_are_passed_over(empty_project: Project) -> None:
+    project = empty_project
+    project.pair(
+        "000001",
+        "rooms",
+        up="CREATE TABLE rooms (i int, v int GENERATED ALWAYS AS (i * 2) VIRTUAL, b text);\n"
+        "CREATE TABLE bookings (room int4range, at daterange, b text, PRIMARY KEY (room, at WITHOUT OVERLAPS));\n",
+        down="DROP TABLE rooms, bookings;",
+    )
+    project.stubs()
+    with project.nothing_changes():
+        refused = project.newel("generate", "fill_bookings_b", "--type", "data")
+        assert refused.code == 1
+        assert "no up file gives public.bookings a primary key that type data could use" in refused.err
+    assert project.newel("generate", "index_rooms_v_b", "--type", "index").code == 0
+    assert "ON public.rooms (b)" in text(project, "sql/migrations/000002_index_rooms_v_b.up.sql")
+    connection = project.database.connect()
+    version = connection.server_version
+    connection.close()
+    done = project.newel("up")
+    assert done.code == (0 if version >= 180000 else 1), done.err
+    assert version >= 180000 or "syntax error" in done.err
+
+
+def test_the_table_of_a_name_that_blanks_and_capitals_stand_in_is_found_in_its_directive(
+    empty_project: Project,
+) -> None:
+    project = empty_project
+    project.pair("000001", "mixed", up='CREATE TABLE "Mixed Case" (i int PRIMARY KEY, "order" int);')
+    project.newel("generate", "migrate_mixed_case_order", "--type", "data")
+    shown = project.newel("show", "2", "--json").json
+    assert shown["lossy"][0] == (
+        'public."Mixed Case"."order": what this revision has written is replaced by what was there before'
+    )
 
 
 def test_a_project_without_a_search_path_gets_its_tables_in_public(empty_project: Project) -> None:
@@ -219,7 +293,37 @@ def test_the_schema_is_that_of_the_branchs_environment_and_a_missing_one_is_told
         made = empty_project.newel("generate", f"add_t_{len(branch) and branch[1]}", *branch, "--json").json
         assert f"CREATE TABLE {schema}.t_" in text(empty_project, made["up"])
         assert f"no up file makes schema {schema}" in made["note"]
-        assert f"newel generate add_{schema}_schema --type schema" in made["note"]
+        of_branch = "".join(f" {word}" for word in branch)
+        assert made["note"].endswith(
+            f"newel generate add_{schema}_schema --type schema{of_branch} && newel renumber {made['revision']}"
+        )
+
+
+@pytest.mark.parametrize("branch", [(), ("--branch", "development")])
+@pytest.mark.parametrize("schema", ["bare", "new", "My app"])
+def test_what_the_note_about_a_missing_schema_says_works(
+    empty_project: Project, schema: str, branch: tuple[str, ...]
+) -> None:
+    project = empty_project
+    project.environments(development={"search_path": [schema]})
+    note = project.newel("generate", "add_users", *branch, "--json").json["note"]
+    commands, _, written = note.partition(":  ")[2].partition(", and write ")
+    for command in commands.split(" && "):
+        done = project.newel(*command.split()[1:])
+        assert done.code == 0, done.err
+    if written:
+        for direction, part in zip(("up", "down"), written.split(", "), strict=True):
+            sql = part.removesuffix(f" into its {direction} file")
+            (path,) = project.root.glob(f"sql/migrations/**/000002_add_schema.{direction}.sql")
+            path.write_text(sql)
+    assert bool(written) == (schema != "bare")
+    assert [item.slug for item in load_revisions(project.root)][-1] == "add_users"
+    done = project.newel("up")
+    assert done.code == 0, done.err
+    assert project.rows("SELECT table_schema FROM information_schema.tables WHERE table_name = 'users'") == [
+        (schema,)
+    ]
+    assert project.newel("down", "base").code == 0
 
 
 def test_a_mainline_revision_does_not_build_on_what_a_branch_makes(project: Project) -> None:

@@ -82,6 +82,22 @@ def test_the_page_is_written_on_demand_and_always_the_same(orders: Project) -> N
     assert page.read_text() == written
 
 
+def test_what_a_terminal_would_obey_is_made_visible(project: Project) -> None:
+    project.pair(
+        "000005",
+        "tricky",
+        up='-- Description: Clear \x1b[2J all\nCREATE TABLE "\x1b[31m" (i int);',
+        down="-- newel: lossy x \x1b]0;title\x07 gone\nSELECT 1;",
+    )
+    shown = project.newel("show", "5")
+    assert "Clear \\x1b[2J all" in shown.lines
+    assert "\x1b" not in shown.out
+    assert '"\\x1b[31m": creates' in shown.out
+    assert "\\x1b]0;title\\x07 gone" in shown.out
+    project.newel("show", "5", "--write")
+    assert "\x1b" not in (project.root / "docs/migrations/000005.md").read_text()
+
+
 def test_a_page_that_somebody_wrote_is_left_alone(orders: Project) -> None:
     orders.write("docs/migrations/000005.md", "# Our thoughts\n")
     with orders.nothing_changes():

@@ -168,6 +168,12 @@ def test_whatever_the_name_its_table_schema_index_and_record_are_names_too(name:
         ("add_newel_schema", "schema", "new_schema", "newel is a schema of newel's own"),
         ("add_schema", "schema", "new_schema", "it names no schema"),
         ("add_users", "column", "new_column", "`add_users` names no column to add to app.users"),
+        (
+            "add_ctid_to_users",
+            "column",
+            "new_column",
+            "PostgreSQL gives every table a column ctid of its own",
+        ),
         ("add_email_to_users", "column", "new_column", "app.users has a column email already"),
         (
             "optimize_search",
@@ -184,6 +190,23 @@ def test_a_name_that_says_too_little_or_what_is_there_is_refused(
     with pytest.raises(NewelError) as refused:
         meaning(name, kind).values[placeholder](None)
     assert said in refused.value.what
+
+
+def test_neither_a_column_that_is_not_stored_nor_a_type_without_order_is_indexed() -> None:
+    columns = (
+        Column("v", "int4", generated=True, virtual=True),
+        Column("x", "xid"),
+        Column("j", "json[]"),
+        Column("b"),
+    )
+    seen = objects(Table("app", "users", "000001", columns))
+    assert meaning("index_users_v_x_j", seen=seen).columns == (["b"], False)
+
+
+def test_the_columns_of_a_record_are_called_otherwise_than_those_of_the_key() -> None:
+    seen = objects(table("users", key="old_value"))
+    values = meaning("fill_users", "data", seen).values
+    assert (values["old_value"](None), values["new_value"](None)) == ("old_value_2", "new_value")
 
 
 def test_a_name_is_refused_where_no_table_is_made_yet() -> None:

@@ -83,6 +83,12 @@ def test_each_table_and_column_is_named_once_and_all_wins_over_some(lost) -> Non
         ("b", "SELECT 1", [Loss("b", None, "some", "why")]),
         ("a.b.c", "DROP TABLE a.b", [Loss("a.b", "c", "some", "why"), every("a.b")]),
         ("a.b", "ALTER TABLE a.b DROP c", [Loss("a.b", None, "some", "why"), every("a.b", "c")]),
+        ('a."B c".d', 'ALTER TABLE a."B c" DROP d', [Loss('a."B c"', "d", "all", "why")]),
+        (
+            '"A ""b"" c"."D  e"',
+            'DROP TABLE "A ""b"" c"."D  e"',
+            [Loss('"A ""b"" c"."D  e"', None, "all", "why")],
+        ),
         ("a..", "SELECT 1", [Loss('"a.."', None, "some", "why")]),
     ],
 )

@@ -40,7 +40,12 @@ def record(tmp_path: Path) -> Callable[..., RevisionRecord]:
         ("CREATE TABLE a.b (i int REFERENCES c, FOREIGN KEY (i) REFERENCES d.e)",
          "a.b creates, c references, d.e references"),
         ("CREATE TABLE a (LIKE b) INHERITS (c)", "a creates, b reads, c reads"),
-        ("CREATE TABLE a PARTITION OF b DEFAULT", "a creates, b reads"),
+        ("CREATE TABLE a PARTITION OF b DEFAULT", "a creates, b alters"),
+        ("ALTER TABLE a ATTACH PARTITION b DEFAULT", "a alters, b alters"),
+        ("ALTER TABLE a DETACH PARTITION b", "a alters, b alters"),
+        ("ALTER INDEX a ATTACH PARTITION b", ""),
+        ("SELECT * INTO a FROM b", "a creates, b reads"),
+        ("SELECT i INTO a FROM b UNION SELECT i FROM c", "a creates, b reads, c reads"),
         ("CREATE TABLE a AS SELECT * FROM b", "a creates, b reads"),
         ("ALTER TABLE a.b ADD c int REFERENCES d", "a.b alters, d references"),
         ("ALTER INDEX i SET (fillfactor = 50)", ""),
@@ -95,11 +100,40 @@ def test_a_statement_touches(sql: str, expected: str) -> None:
         ("CREATE EXTENSION hstore", "extension hstore"),
         ("CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION f()", "trigger t"),
         ("CREATE POLICY p ON a", "policy p"),
+        ("CREATE PUBLICATION p FOR TABLE a", "publication p"),
+        ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", "subscription s"),
+        ("CREATE RULE r AS ON INSERT TO a DO NOTHING", "rule r"),
+        ("CREATE STATISTICS a.s ON b, c FROM a.t", "statistics a.s"),
+        ("CREATE ROLE r", "role r"),
+        ("CREATE USER u", "role u"),
+        ("CREATE AGGREGATE a.g (int) (sfunc = f, stype = int)", "aggregate a.g"),
+        ("CREATE OPERATOR a.=== (leftarg = int, rightarg = int, function = f)", "operator a.==="),
+        ("CREATE OPERATOR CLASS a.c FOR TYPE int USING btree AS STORAGE int", "operator class a.c"),
+        ("CREATE OPERATOR FAMILY a.f USING btree", "operator family a.f"),
+        ("CREATE COLLATION a.c (locale = 'C')", "collation a.c"),
+        ("CREATE CONVERSION a.c FOR 'UTF8' TO 'LATIN1' FROM f", "conversion a.c"),
+        ("CREATE EVENT TRIGGER t ON ddl_command_start EXECUTE FUNCTION f()", "event trigger t"),
+        ("CREATE FOREIGN DATA WRAPPER w", "foreign-data wrapper w"),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER w", "server s"),
+        ("CREATE FOREIGN TABLE a.f (i int) SERVER s", "foreign table a.f"),
+        ("CREATE USER MAPPING FOR CURRENT_USER SERVER s", "user mapping of CURRENT_USER on server s"),
+        ("CREATE TEXT SEARCH CONFIGURATION a.c (parser = p)", "text search configuration a.c"),
+        ("CREATE TEXT SEARCH DICTIONARY d (template = simple)", "text search dictionary d"),
+        ("CREATE CAST (bigint AS a.t) WITHOUT FUNCTION", "cast from bigint to a.t"),
+        ("CREATE TRANSFORM FOR hstore LANGUAGE l (FROM SQL WITH FUNCTION f(internal))",
+         "transform for hstore of language l"),
+        ("CREATE LANGUAGE l HANDLER f", "language l"),
+        ("CREATE ACCESS METHOD m TYPE INDEX HANDLER f", "access method m"),
+        ("CREATE TABLESPACE t LOCATION '/t'", "tablespace t"),
+        ("CREATE DATABASE d", "database d"),
+        ("CREATE TYPE a.t", "type a.t"),
+        ("CREATE TYPE a.t AS RANGE (subtype = int)", "type a.t"),
+        ("SELECT 1 INTO a", None),
         ("CREATE TABLE a (i int)", None),
         ("CREATE TABLE a AS SELECT 1", None),
         ("CREATE INDEX ON a (b)", None),
     ],
-)
+)  # fmt: skip
 def test_a_statement_makes(sql: str, expected: str | None) -> None:
     assert made(parse(sql)) == expected
 
@@ -134,6 +168,14 @@ def test_it_stands_on_the_revision_before_it_and_on_those_that_made_its_tables(r
     assert found.reads == ("app.users", "app.newer", "app.nowhere")
 
 
+def test_a_table_that_a_select_makes_is_one_of_its_tables(record) -> None:
+    found = record(
+        "CREATE TABLE a (i int);", "SELECT i INTO b FROM a; SELECT i INTO TEMP c FROM b; SELECT * FROM c;"
+    )
+    assert found.affects_tables == {"app.b": ("creates",)}
+    assert found.reads == ("app.a",)
+
+
 def test_temporary_tables_are_none_of_the_databases(record) -> None:
     found = record(
         "CREATE TEMP TABLE t (i int); INSERT INTO t SELECT i FROM a; CREATE TEMP TABLE u AS TABLE t;"
@@ -154,6 +196,28 @@ def test_temporary_tables_are_none_of_the_databases(record) -> None:
          ["line 1 of the up file drops column a.b, which no down file brings back"]),
         ("CREATE EXTENSION e;", "DROP EXTENSION e CASCADE;",
          ["line 1 of the down file: CASCADE takes along whatever depends on it, known or not"]),
+        ("DELETE FROM a WHERE i > 1;", "SELECT 1;",
+         ["line 1 of the up file deletes rows of app.a, and the down file puts nothing back"]),
+        ("WITH g AS (DELETE FROM a WHERE i > 1 RETURNING *) INSERT INTO b SELECT * FROM g;", "UPDATE app.a SET i = 1;",
+         ["loses app.a.i: all of it",
+          "line 1 of the up file deletes rows of app.a, and the down file puts nothing back"]),
+        ("DELETE FROM a WHERE i > 1;", "DO $$ BEGIN END $$;",
+         ["line 1 of the up file deletes rows of app.a, and the down file puts nothing back, "
+          "as far as it is looked into"]),
+        ("DELETE FROM a WHERE i > 1;", "INSERT INTO app.a VALUES (2);", []),
+        ("DELETE FROM a WHERE i > 1;", "-- newel: lossy a no loss\nSELECT 1;", ["loses a: no loss"]),
+        ("DELETE FROM a;", "SELECT 1;",
+         ["line 1 of the up file deletes every row of a, which no down file brings back"]),
+        ('UPDATE "A b" SET c = 1 WHERE c = 2;', "SELECT 1;",
+         ['line 1 of the up file changes c of app."A b", and the down file puts nothing back']),
+        ("UPDATE a SET b = 1 WHERE b = 2;", "INSERT INTO a SELECT * FROM c;", []),
+        ("ALTER TABLE a ADD b int; UPDATE a SET b = 1 WHERE i > 1;", "ALTER TABLE a DROP b;", ["loses a.b: all of it"]),
+        ("CREATE TABLE a (i int); DELETE FROM a WHERE i > 1;", "DROP TABLE a;", ["loses a: all of it"]),
+        ("CREATE TEMP TABLE t (i int); DELETE FROM t WHERE i > 1;", "SELECT 1;", []),
+        ("INSERT INTO a VALUES (1, 2) ON CONFLICT (i) DO UPDATE SET j = 2;", "SELECT 1;",
+         ["line 1 of the up file changes j of app.a, and the down file puts nothing back"]),
+        ("MERGE INTO a USING b ON a.i = b.i WHEN MATCHED AND a.j THEN DELETE;", "SELECT 1;",
+         ["line 1 of the up file deletes rows of app.a, and the down file puts nothing back"]),
         ("SELECT 1;", "-- newel: irreversible it is late\n", ["the down file says it is irreversible: it is late"]),
         ("SELECT 1;", "-- nothing\n", ["the down file holds no statement, so it takes nothing back"]),
     ],

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from newel.cli.terminal import coloured, count, print_json
+from newel.cli.text import visible
 from newel.errors import NewelError
 from newel.project.pages import MARK, title, write_page
 from newel.project.project import Project
@@ -45,12 +46,12 @@ def show(project: Project, args: argparse.Namespace) -> None:
 
 def sheet(record: RevisionRecord, width: int = _WIDTH) -> list[str]:
     """Return the record as aligned lines within a width; a word that is longer is not cut."""
-    lines = textwrap.wrap(record.description, width)
+    lines = textwrap.wrap(visible(record.description), width)
     lines.append("")
     for label, items in _entries(record):
         for number, item in enumerate(items):
             lines += textwrap.wrap(
-                item,
+                visible(item),
                 width,
                 initial_indent=f"{label if number == 0 else '':<{_LABEL}}",
                 subsequent_indent=" " * (_LABEL + 2),
@@ -105,5 +106,5 @@ def _found(findings: Sequence[Finding]) -> list[str]:
 
 
 def _text(words: str) -> str:
-    """Keep Markdown from reading names as its own marks."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in words)
+    """Keep Markdown from reading names as its own marks, and a terminal that shows the page from obeying them."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in visible(words))

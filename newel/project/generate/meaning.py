@@ -12,7 +12,7 @@ from functools import cached_property
 
 from newel.errors import NewelError
 from newel.project.generate.subject import BEFORE_A_TABLE, Subject, find_table, workable
-from newel.project.sql.names import LONGEST, quoted, same_word, shortened, words_of
+from newel.project.sql.names import LONGEST, quoted, shortened, words_of
 from newel.project.tables.objects import Column, Objects, Table
 
 VERBS = ("add", "create", "make", "introduce", "refactor", "implement", "define", "new", "the")
@@ -26,7 +26,13 @@ _ENDINGS = {
     "schema": (("schema",),),
     "column": (("column",), ("columns",), ("field",)),
 }
-_NO_BTREE = frozenset(("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"))
+_NO_BTREE = frozenset(
+    ("aclitem", "box", "cid", "circle", "gtsvector", "json", "jsonpath", "line", "lseg", "path", "pg_snapshot",
+     "point", "polygon", "refcursor", "txid_snapshot", "xid", "xml")
+)  # fmt: skip
+"""Types without a default operator class for B-trees."""
+
+_SYSTEM_COLUMNS = ("cmax", "cmin", "ctid", "tableoid", "xmax", "xmin")
 _SQL_NAMES = {"int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT", "varchar": "VARCHAR", "uuid": "UUID"}
 _SHOWN = 8
 
@@ -69,6 +75,8 @@ class Meaning:
             "columns_chosen": lambda _: _chosen("The columns", self.columns[0], named=self.columns[1]),
             "index": lambda word: quoted(self.index(word or "_".join(self.columns[0]))),
             "record": lambda _: quoted(self.subject.table.schema, self.record),
+            "old_value": lambda _: quoted(shortened("old_value", set(self.key))),
+            "new_value": lambda _: quoted(shortened("new_value", set(self.key))),
             "user_id_type": lambda _: self.user_id_type,
             "references_users": lambda _: self.references_users,
         }
@@ -92,7 +100,9 @@ class Meaning:
         if maker is not None:
             raise NewelError(
                 f"{quoted(self.seen.default, name)} is there already: revision {maker} makes it",
-                cure=f"Name another table, or change that one:  newel generate add_nickname_to_{name} --type column",
+                cure=f"Name another table, or change that one:  newel generate add_nickname_to_{name} --type column"
+                if (self.seen.default, name) in self.seen.tables
+                else "Name another table.",
             )
         return name
 
@@ -138,6 +148,17 @@ class Meaning:
             )
         if table.column(name):
             raise NewelError(f"{table} has a column {quoted(name)} already")
+        if name in _SYSTEM_COLUMNS:
+            raise NewelError(
+                f"PostgreSQL gives every table a column {name} of its own, so none can be added",
+                cure="Name the column another way.",
+            )
+        if table.typed:
+            raise NewelError(
+                f"{table} is a table OF a type, and PostgreSQL adds no column to such a table",
+                cure="Write ALTER TYPE ... ADD ATTRIBUTE ... CASCADE into a pair of your own:  "
+                f"newel generate {self.name} --type blank",
+            )
         return name
 
     @property
@@ -146,7 +167,8 @@ class Meaning:
         table = self.subject.table
         if not table.key:
             raise NewelError(
-                f"no up file gives {table} a primary key, and type {self.type} needs one",
+                f"no up file gives {table} a primary key that type {self.type} could use; "
+                "one WITHOUT OVERLAPS does not do",
                 cure="Write the pair by hand, or take another type.",
             )
         return table.key
@@ -155,8 +177,8 @@ class Meaning:
     def columns(self) -> tuple[list[str], bool]:
         """The columns to index, and whether the name names them. Raises NewelError if none is known."""
         table = self.subject.table
-        fit = [column for column in table.columns if column.type not in _NO_BTREE]
-        named = self._named(fit)
+        fit = [column for column in table.columns if _takes_a_btree(column)]
+        named = self.subject.names(fit)
         if named:
             return [column.name for column in named], True
         ordinary = [column for column in fit if column.name not in table.key]
@@ -171,7 +193,7 @@ class Meaning:
         """The column whose values are changed, and whether the name names it. Raises NewelError if none is known."""
         table = self.subject.table
         fit = [column for column in table.columns if column.name not in table.key and not column.generated]
-        named = self._named(fit)
+        named = self.subject.names(fit)
         if named:
             return named[0], True
         with_default = [column for column in fit if column.default and not column.name.endswith("_at")]
@@ -217,25 +239,6 @@ class Meaning:
                 return found
         return None
 
-    def _named(self, columns: Sequence[Column]) -> list[Column]:
-        """Return the columns that the name names, in its order; the longest name wins where several begin."""
-        found: list[Column] = []
-        for words in (self.subject.before, self.subject.behind):
-            at = 0
-            while at < len(words):
-                fit = [
-                    (len(parts), column)
-                    for column in columns
-                    if (parts := words_of(column.name))
-                    and len(parts) <= len(words) - at
-                    and all(map(same_word, parts, words[at : at + len(parts)]))
-                ]
-                length, column = max(fit, key=lambda item: item[0], default=(1, None))
-                if column is not None and column not in found:
-                    found.append(column)
-                at += length
-        return found
-
     def _no_table(self) -> NewelError:
         tables = sorted(str(table) for table in workable(self.seen))
         if not tables:
@@ -262,6 +265,10 @@ class Meaning:
             f"no up file shows a column of {self.subject.table} that can be {done}",
             cure="Write the pair by hand.",
         )
+
+
+def _takes_a_btree(column: Column) -> bool:
+    return not column.virtual and (column.type or "").removesuffix("[]") not in _NO_BTREE
 
 
 def _words(table: Table) -> str:

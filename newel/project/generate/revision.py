@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -63,12 +63,28 @@ def generate(root: Path, name: str, type_name: str, branch: str | None, today: d
     makes_here = any(template.uses(item) for item in ("new_table", "schema"))
     note = None
     if makes_here and schema != "public" and schema not in seen.schemas:
-        note = (
-            f"no up file makes schema {quoted(schema)}, which search_path in {PATH} names first; unless it is there "
-            "already, make it first:  newel generate add_"
-            f"{schema}_schema --type schema"
-        )
+        note = _missing_schema(meaning, branch)
     return Generated(revision, {**contents, revision.script: script_text(revision).encode()}, note)
+
+
+def _missing_schema(meaning: Meaning, branch: str | None) -> str:
+    """Say how to make the schema of the new table; the table moves behind it by getting the next number."""
+    schema = meaning.seen.default
+    name, kind, written = f"add_{schema}_schema", "schema", ""
+    try:
+        fits = is_identifier(name) and replace(meaning, name=name).new_schema == schema
+    except NewelError:
+        fits = False
+    if not fits:
+        name, kind = "add_schema", "blank"
+        made = f"SCHEMA {quoted(schema)};"
+        written = f", and write CREATE {made} into its up file, DROP {made} into its down file"
+    of_branch = f" --branch {branch}" if branch else ""
+    return (
+        f"no up file makes schema {quoted(schema)}, which search_path in {PATH} names first; unless it is there "
+        f"already, make it, and move this revision behind it:  newel generate {name} --type {kind}{of_branch} && "
+        f"newel renumber {meaning.number}{written}"
+    )
 
 
 def _check_name(name: str, type_name: str) -> None:

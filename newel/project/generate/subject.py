@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from newel.project.sql.names import places_of, words_of
-from newel.project.tables.objects import Objects, Table
+from newel.project.sql.names import places_of, same_word, words_of
+from newel.project.tables.objects import Column, Objects, Table
 
 BEFORE_A_TABLE = ("to", "on", "of", "in", "for", "from")
 """Behind the last of these a table is looked for first."""
@@ -19,6 +19,25 @@ class Subject:
     table: Table
     before: tuple[str, ...]
     behind: tuple[str, ...]
+
+    def names(self, columns: Sequence[Column]) -> list[Column]:
+        """Return the columns that the words name, in their order; the longest name wins where several begin."""
+        found: list[Column] = []
+        for words in (self.before, self.behind):
+            at = 0
+            while at < len(words):
+                fit = [
+                    (len(parts), column)
+                    for column in columns
+                    if (parts := words_of(column.name))
+                    and len(parts) <= len(words) - at
+                    and all(map(same_word, parts, words[at : at + len(parts)]))
+                ]
+                length, column = max(fit, key=lambda item: item[0], default=(1, None))
+                if column is not None and column not in found:
+                    found.append(column)
+                at += length
+        return found
 
 
 def workable(seen: Objects) -> list[Table]:

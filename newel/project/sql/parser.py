@@ -133,3 +133,16 @@ def enum_name(message: Any, name: str) -> str:
     """Return the name of an enum field's value (`DROP_CASCADE`); the numbers change between versions."""
     value = getattr(message, name)
     return str(message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number[value].name)
+
+
+def first_select(tree: Any) -> Any:
+    """Return the first SELECT of a UNION, INTERSECT or EXCEPT, or the SELECT itself."""
+    while tree.HasField("larg"):
+        tree = tree.larg
+    return tree
+
+
+def into_of(tree: Any) -> Any:
+    """Return the IntoClause of SELECT ... INTO, which makes a table; None for a SELECT without one."""
+    first = first_select(tree)
+    return first.into_clause if first.HasField("into_clause") else None

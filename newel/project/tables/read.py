@@ -14,18 +14,27 @@ from typing import Any
 
 from newel.project.files import read, unreadable
 from newel.project.graph import Revision
-from newel.project.sql.names import quoted
-from newel.project.sql.parser import enum_name, kind_of, node_of, parse
+from newel.project.sql.parser import enum_name, first_select, into_of, kind_of, node_of, parse
+from newel.project.tables.define import (
+    altered,
+    disown,
+    like_indexes,
+    with_column,
+    with_constraint,
+    with_index,
+)
 from newel.project.tables.objects import Column, Name, Objects, Table
 
 _WORTH_READING = re.compile(
-    rb"\b(?:create|alter|drop)\b[^;]*\b(?:table|index|schema|view|sequence|type|domain)\b", re.IGNORECASE
+    rb"\b(?:create|alter|drop)\b[^;]*\b(?:table|index|schema|view|sequence|type|domain)\b|\bselect\b[^;]*\binto\b",
+    re.IGNORECASE,
 )
 _WORTH_A_TREE = re.compile(
-    r"(?:create|alter|drop)\b[^;(]*?\b(?:table|index|schema|view|sequence|type|domain)\b", re.IGNORECASE
+    r"(?:create|alter|drop)\b[^;(]*?\b(?:table|index|schema|view|sequence|type|domain)\b|"
+    r"(?:select|with)\b.*\binto\b",
+    re.IGNORECASE | re.DOTALL,
 )
-_SERIAL = {"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8",
-           "smallserial": "int2", "serial2": "int2"}  # fmt: skip
+_DEFINING = ("CREATE", "ALTER", "DROP", "SELECT", "WITH")
 _LIKE_INDEXES = 1 << 6  # CREATE_TABLE_LIKE_INDEXES of PostgreSQL's parsenodes.h
 _RELATIONS = (
     "OBJECT_VIEW",
@@ -34,6 +43,7 @@ _RELATIONS = (
     "OBJECT_TYPE",
     "OBJECT_DOMAIN",
     "OBJECT_INDEX",
+    "OBJECT_FOREIGN_TABLE",
 )
 
 
@@ -52,7 +62,7 @@ def read_definitions(root: Path, revisions: Iterable[Revision]) -> list[tuple[Re
         for revision in revisions
         if _WORTH_READING.search(_bytes(root, revision.up))
         for statement in read(root, revision.up).statements()
-        if statement.keyword in ("CREATE", "ALTER", "DROP") and _WORTH_A_TREE.match(statement.text)
+        if statement.keyword in _DEFINING and _WORTH_A_TREE.match(statement.text)
     ]
 
 
@@ -77,10 +87,15 @@ def apply(found: Objects, tree: Any, revision: str) -> None:
         case "CreateStmt" if tree.relation.relpersistence != "t":
             _add_table(found, tree, revision)
         case "CreateTableAsStmt" if tree.into.rel.relpersistence != "t":
-            _add_table_as(found, tree, revision)
+            is_table = enum_name(tree, "objtype") == "OBJECT_TABLE"
+            _add_table_as(found, tree.into, node_of(tree.query), revision, is_table=is_table)
+        case "SelectStmt" if (into := into_of(tree)) is not None and into.rel.relpersistence != "t":
+            _add_table_as(found, into, first_select(tree), revision, is_table=True)
+        case "CreateForeignTableStmt":
+            found.taken[found.name_of(tree.base_stmt.relation)] = revision
         case "AlterTableStmt" if table := found.find(tree.relation):
             for item in tree.cmds:
-                table = _altered(found, table, item.alter_table_cmd)
+                table = altered(found, table, item.alter_table_cmd, revision)
             found.tables[table.schema, table.name] = table
         case "IndexStmt":
             _add_index(found, tree, revision)
@@ -94,6 +109,8 @@ def apply(found: Objects, tree: Any, revision: str) -> None:
             found.taken[_name(found, tree.type_name)] = revision
         case "CreateDomainStmt":
             found.taken[_name(found, tree.domainname)] = revision
+        case "DefineStmt" if enum_name(tree, "kind") == "OBJECT_TYPE":
+            found.taken[_name(found, tree.defnames)] = revision
         case "CreateSchemaStmt" if tree.schemaname:
             found.schemas[tree.schemaname] = revision
             for item in tree.schema_elts:
@@ -111,34 +128,38 @@ def _add_table(found: Objects, tree: Any, revision: str) -> None:
     if (schema, name) in found.tables:  # IF NOT EXISTS
         return
     table = Table(
-        schema, name, revision, partitioned=tree.HasField("partspec"), partition=tree.HasField("partbound")
+        schema,
+        name,
+        revision,
+        typed=tree.HasField("of_typename"),
+        partitioned=tree.HasField("partspec"),
+        partition=tree.HasField("partbound"),
     )
     for parent in (found.find(item.range_var) for item in tree.inh_relations):
         if parent is not None:
             table = replace(table, columns=table.columns + parent.columns)
             if table.partition:
-                table = replace(table, key=parent.key, indexed=parent.indexed)
+                table = like_indexes(found, table, parent, revision)
     for element in map(node_of, tree.table_elts):
         match kind_of(element):
             case "ColumnDef":
-                table = _with_column(table, element)
+                table = with_column(found, table, element, revision)
             case "Constraint":
-                table = _with_constraint(table, element)
+                table = with_constraint(found, table, element, revision)
             case "TableLikeClause" if like := found.find(element.relation):
                 table = replace(table, columns=table.columns + like.columns)
                 if element.options & _LIKE_INDEXES:
-                    table = replace(table, key=like.key, indexed=table.indexed | like.indexed)
+                    table = like_indexes(found, table, like, revision)
     found.tables[schema, name] = table
     found.taken[schema, name] = revision
 
 
-def _add_table_as(found: Objects, tree: Any, revision: str) -> None:
-    schema, name = found.name_of(tree.into.rel)
+def _add_table_as(found: Objects, into: Any, query: Any, revision: str, *, is_table: bool) -> None:
+    schema, name = found.name_of(into.rel)
     found.taken[schema, name] = revision
-    if enum_name(tree, "objtype") != "OBJECT_TABLE" or (schema, name) in found.tables:
+    if not is_table or (schema, name) in found.tables:
         return
-    names = [item.string.sval for item in tree.into.col_names]
-    query = node_of(tree.query)
+    names = [item.string.sval for item in into.col_names]
     if not names and kind_of(query) == "SelectStmt":
         names = [target for item in query.target_list if (target := _name_of_target(item.res_target))]
     found.tables[schema, name] = Table(schema, name, revision, tuple(map(Column, names)))
@@ -149,75 +170,12 @@ def _name_of_target(target: Any) -> str:
     return target.name or (value.fields[-1].string.sval if kind_of(value) == "ColumnRef" else "")
 
 
-def _with_column(table: Table, definition: Any) -> Table:
-    constraints = [item.constraint for item in definition.constraints]
-    kinds = {enum_name(item, "contype"): item for item in constraints}
-    kind = _type(definition.type_name)
-    identity = kinds.get("CONSTR_IDENTITY")
-    column = Column(
-        definition.colname,
-        _SERIAL.get(kind, kind) or None,
-        "CONSTR_GENERATED" in kinds or (identity is not None and identity.generated_when == "a"),
-        kind in _SERIAL or "CONSTR_DEFAULT" in kinds,
-    )
-    others = tuple(item for item in table.columns if item.name != column.name)
-    table = replace(table, columns=(*others, column))
-    for constraint in constraints:
-        table = _with_constraint(table, constraint, (column.name,))
-    return table
-
-
-def _type(type_name: Any) -> str:
-    parts = [part.string.sval for part in type_name.names]
-    return quoted(*(parts[1:] if parts[:1] == ["pg_catalog"] else parts)) + (
-        "[]" if type_name.array_bounds else ""
-    )
-
-
-def _with_constraint(table: Table, constraint: Any, column: tuple[str, ...] = ()) -> Table:
-    kind = enum_name(constraint, "contype")
-    columns = tuple(item.string.sval for item in constraint.keys) or column
-    if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE") and columns:
-        table = replace(table, indexed=table.indexed | {columns[0]})
-        return replace(table, key=columns) if kind == "CONSTR_PRIMARY" else table
-    return table
-
-
-def _altered(found: Objects, table: Table, command: Any) -> Table:
-    match enum_name(command, "subtype"):
-        case "AT_AddColumn":
-            return _with_column(table, getattr(command, "def").column_def)
-        case "AT_DropColumn":
-            columns = tuple(item for item in table.columns if item.name != command.name)
-            key = () if command.name in table.key else table.key
-            return replace(table, columns=columns, key=key, indexed=table.indexed - {command.name})
-        case "AT_AlterColumnType":
-            changed = _type(getattr(command, "def").column_def.type_name)
-            return replace(
-                table,
-                columns=tuple(
-                    replace(item, type=changed) if item.name == command.name else item
-                    for item in table.columns
-                ),
-            )
-        case "AT_AddConstraint":
-            return _with_constraint(table, getattr(command, "def").constraint)
-        case "AT_AttachPartition":
-            if attached := found.find(getattr(command, "def").partition_cmd.name):
-                found.tables[attached.schema, attached.name] = replace(attached, partition=True)
-        case "AT_DetachPartition":
-            if detached := found.find(getattr(command, "def").partition_cmd.name):
-                found.tables[detached.schema, detached.name] = replace(detached, partition=False)
-    return table
-
-
 def _add_index(found: Objects, tree: Any, revision: str) -> None:
     schema, name = found.name_of(tree.relation)
-    if tree.idxname:
+    if table := found.tables.get((schema, name)):
+        found.tables[schema, name] = with_index(found, table, tree, revision)
+    elif tree.idxname:
         found.taken[schema, tree.idxname] = revision
-    first = tree.index_params[0].index_elem.name
-    if first and (table := found.tables.get((schema, name))) and not tree.HasField("where_clause"):
-        found.tables[schema, name] = replace(table, indexed=table.indexed | {first})
 
 
 def _drop(found: Objects, tree: Any) -> None:
@@ -232,8 +190,11 @@ def _drop(found: Objects, tree: Any) -> None:
         for item in tree.objects:
             parts = item.type_name.names if item.WhichOneof("node") == "type_name" else item.list.items
             gone = _name(found, parts)
+            if table := found.tables.pop(gone, None):
+                disown(found, table, table.owned)
+            elif table := found.owner(gone):
+                found.tables[table.schema, table.name] = disown(found, table, [gone[1]])
             found.taken.pop(gone, None)
-            found.tables.pop(gone, None)
 
 
 def _rename(found: Objects, tree: Any) -> None:
@@ -253,16 +214,27 @@ def _rename(found: Objects, tree: Any) -> None:
             columns=tuple(replace(item, name=new(item.name)) for item in table.columns),
             key=tuple(map(new, table.key)),
             indexed=frozenset(map(new, table.indexed)),
+            owned={
+                own: replace(part, columns=tuple(map(new, part.columns))) for own, part in table.owned.items()
+            },
         )
+    elif kind == "OBJECT_TABCONSTRAINT" and found.owner((schema, tree.subname)):
+        _move(found, (schema, tree.subname), (schema, tree.newname))
     elif kind in ("OBJECT_TABLE", *_RELATIONS) and name:
         _move(found, (schema, name), (schema, tree.newname))
 
 
 def _move(found: Objects, old: Name, new: Name) -> None:
+    if table := found.owner(old):
+        owned = {new[1] if own == old[1] else own: part for own, part in table.owned.items()}
+        found.tables[table.schema, table.name] = replace(table, owned=owned)
     if old in found.taken:
         found.taken[new] = found.taken.pop(old)
-    if old in found.tables:
-        found.tables[new] = replace(found.tables.pop(old), schema=new[0], name=new[1])
+    if table := found.tables.pop(old, None):
+        found.tables[new] = replace(table, schema=new[0], name=new[1])
+        for own in table.owned:
+            if (old[0], own) in found.taken:
+                found.taken[new[0], own] = found.taken.pop((old[0], own))
 
 
 def _name(found: Objects, parts: Sequence[Any]) -> Name:

@@ -5,9 +5,9 @@
 
 -- A value that was changed since stays. Values are compared as text, which every type has.
 UPDATE {{table}} t
-SET {{column}} = r.old_value
+SET {{column}} = r.{{old_value}}
 FROM {{record}} r
 WHERE {{same_key:r}}
-  AND t.{{column}}::text IS NOT DISTINCT FROM r.new_value::text;
+  AND t.{{column}}::text IS NOT DISTINCT FROM r.{{new_value}}::text;
 
 DROP TABLE {{record}};

@@ -6,7 +6,7 @@
 -- The foreign key keeps it true, since a row deleted later takes its entry along. Writes to the table wait until this
 -- revision has committed; reads go on.
 CREATE TABLE {{record}} AS
-SELECT {{key}}, {{column}} AS old_value, {{column}} AS new_value
+SELECT {{key}}, {{column}} AS {{old_value}}, {{column}} AS {{new_value}}
 FROM {{table}}
 WITH NO DATA;
 
@@ -30,8 +30,8 @@ WITH chosen AS (
     SET {{column}} = DEFAULT -- edit: their new value
     FROM chosen c
     WHERE {{same_key:c}}
-    RETURNING {{key:t}}, c.{{column}} AS old_value, t.{{column}} AS new_value
+    RETURNING {{key:t}}, c.{{column}} AS {{old_value}}, t.{{column}} AS {{new_value}}
 )
-INSERT INTO {{record}} ({{key}}, old_value, new_value)
-SELECT {{key}}, old_value, new_value
+INSERT INTO {{record}} ({{key}}, {{old_value}}, {{new_value}})
+SELECT {{key}}, {{old_value}}, {{new_value}}
 FROM changed;
